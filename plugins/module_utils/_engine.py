@@ -1,0 +1,175 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Observe, plan, apply, record: for a list of machines at once. One machine is a list of one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, AsyncIterator
+
+from ._errors import MaqetError
+from ._host import lock
+from ._host.deadline import Deadline
+from ._host.host import Host
+from ._host.observe import observe
+from ._plan.plan import Observed, Plan, Wish, make_plan
+from ._plan.record import Record
+from ._spec.nic import forwards
+
+
+@dataclass
+class Outcome:
+    """What became of one machine.
+
+    :param actions: what was done (in check mode: would be), in order: ``{action, summary, …}``.
+    :param before, after: the machine as a user would write it, for the diff.
+    """
+
+    name: str
+    changed: bool = False
+    actions: list[dict[str, Any]] = field(default_factory=list)
+    pending_restart: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    vm: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    error: MaqetError | None = None
+
+
+class Engine:
+    """
+    :param parallel: machines worked on at once; starting QEMU is all CPU, waiting for guests is none.
+    :param witness: called at each step boundary and write with its name (tests stop the process there).
+    """
+
+    def __init__(self, host: Host | None = None, *, parallel: int = 0, witness: Callable[[str], None] | None = None) -> None:
+        self.host = host or Host()
+        self._parallel = parallel or min(32, 4 * (os.cpu_count() or 1))
+        self._witness = witness or (lambda moment: None)
+
+    def run(self, wishes: list[Wish], *, check: bool = False) -> list[Outcome]:
+        """Bring each machine to its wish; an error is its machine's alone."""
+        work = [(wish.name, lambda outcome, wish=wish: self._reach(wish, outcome, check=check)) for wish in wishes]
+        return asyncio.run(self.each(work))
+
+    async def each(self, work: list[tuple[str, Callable[[Outcome], Awaitable[None]]]]) -> list[Outcome]:
+        """Every machine's work, so many at a time; what one raises ends up in its outcome."""
+        gate = asyncio.Semaphore(self._parallel)
+
+        async def one(name: str, job: Callable[[Outcome], Awaitable[None]]) -> Outcome:
+            outcome = Outcome(name)
+            async with gate:
+                try:
+                    await job(outcome)
+                except MaqetError as exc:
+                    outcome.error = exc
+            return outcome
+
+        return list(await asyncio.gather(*(one(name, job) for name, job in work)))
+
+    @asynccontextmanager
+    async def hold(self, name: str, deadline: Deadline) -> AsyncIterator[Record | None]:
+        """The machine's record under its lock."""
+        async with lock.hold(self.host.paths, name, deadline) as held:
+            record = self.host.store.load([name]).get(name)
+            try:
+                yield record
+            finally:
+                if not self.host.store.load([name]):
+                    held.discard()
+
+    async def _reach(self, wish: Wish, outcome: Outcome, *, check: bool) -> None:
+        from ._host.prepare import check_declaration
+
+        stored = self.host.store.load([wish.name]).get(wish.name)
+        check_declaration(wish, stored)
+        if stored is None and (check or wish.raw is None):
+            # Nothing to lock, and a task that writes nothing leaves no lock behind either.
+            await self._reach_held(wish, None, outcome, check=check)
+            return
+        async with self.hold(wish.name, Deadline(wish.timeout)) as record:
+            await self._reach_held(wish, record, outcome, check=check)
+
+    async def _reach_held(self, wish: Wish, old: Record | None, outcome: Outcome, *, check: bool) -> None:
+        from ._host.prepare import prepare, refuse_moving
+
+        deadline = Deadline(wish.timeout)
+        new = await prepare(self.host, wish, old, keep=not check)
+        seen = await observe(self.host, old, deadline)
+        refuse_moving(wish, old, alive=seen.alive)
+        plan = make_plan(wish, old, new, seen)
+        if plan.steps and new:
+            from ._host.preflight import preflight
+
+            outcome.warnings += preflight(self.host, plan, old, new, alive=seen.alive)
+        outcome.pending_restart = list(plan.pending)
+        if plan.steps:
+            _describe(plan, old, new, seen, outcome)
+        if plan.steps and not check:
+            record = new or old
+            assert record
+            await self._apply(plan, wish, record, outcome, deadline)
+            seen = await self._look_again(wish, record, deadline)
+        outcome.changed = bool(plan.steps)
+        outcome.warnings += self.host.store.warnings
+        outcome.vm = machine_facts(None if wish.state == "absent" and not check else new, seen)
+
+    async def _apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome, deadline: Deadline) -> None:
+        from ._host.actions import ACTIONS, Work
+
+        work = Work(self.host, wish, record, deadline, self._witness)
+        planned, outcome.actions = outcome.actions, []
+        for step, action in zip(plan.steps, planned):
+            self._witness(f"before {step.action}")
+            await ACTIONS[type(step)](work, step)
+            self._witness(f"after {step.action}")
+            if work.notes:
+                action["outcome"] = work.notes.pop()
+            # What was done stays said when a later step fails.
+            outcome.actions.append(action)
+            outcome.changed = True
+
+    async def _look_again(self, wish: Wish, record: Record, deadline: Deadline) -> Observed:
+        return Observed("absent") if wish.state == "absent" else await observe(self.host, record, deadline)
+
+
+def _describe(plan: Plan, old: Record | None, new: Record | None, seen: Observed, outcome: Outcome) -> None:
+    from ._plan.diff import readable
+
+    outcome.actions = [{"action": step.action, "summary": step.summary(), **step.details()} for step in plan.steps]
+    if old is None and new:
+        outcome.after = {**new.raw, "state": plan.status}
+        return
+    outcome.before = {change.path: readable(change.option, change.before) for change in plan.changes}
+    outcome.after = {change.path: readable(change.option, change.after) for change in plan.changes}
+    if plan.status == "absent" and old:
+        outcome.before, outcome.after = dict(old.raw), {}
+    outcome.before["state"], outcome.after["state"] = seen.status, plan.status
+
+
+def machine_facts(record: Record | None, seen: Observed) -> dict[str, Any]:
+    """``vm`` of a task's result."""
+    if record is None:
+        return {}
+    ports = [item._asdict() for item in forwards(record.declared, record.identity)]
+    return {
+        "name": record.name,
+        "uuid": record.identity.get("uuid"),
+        "status": seen.status,
+        "pid": seen.pid,
+        "unit": record.unit if record.supervisor == "systemd" else None,
+        "supervisor": record.supervisor,
+        "directory": record.directory,
+        "sockets": record.sockets,
+        "forwards": ports,
+        "accel": record.accel or None,
+        "machine": record.identity.get("machine"),
+        "qemu_version": seen.qemu_version or record.qemu_version or None,
+        "labels": record.declared.get("labels", {}),
+    }

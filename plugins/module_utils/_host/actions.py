@@ -1,0 +1,187 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How each step is done. Every one writes the record before its side effect and may be repeated after any cut."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._errors import MachineError, MaqetError
+from .._plan import steps as step_types
+from .._plan.diff import settle
+from .._plan.plan import Wish
+from .._plan.record import Record
+from .._spec.declaration import blueprint
+from .._spec.part import command_line
+from .._spec.service import unit_properties
+from . import launch, memory, qemu_img
+from .accel import choose_accel
+from .deadline import Deadline
+from .host import Host
+from .probe import find_qemu
+from .qmp import open_monitor
+from .supervisor import Service
+
+
+@dataclass
+class Work:
+    """One machine in hand.
+
+    :param witness: told of each step boundary and of each write; tests stop us there.
+    """
+
+    host: Host
+    wish: Wish
+    record: Record
+    deadline: Deadline
+    witness: Callable[[str], None]
+    notes: list[str] = field(default_factory=list)
+
+    def save(self) -> None:
+        self.witness("before save")
+        self.host.store.save(self.record)
+        self.witness("after save")
+
+
+async def define(work: Work, step: step_types.Define) -> None:
+    work.save()
+
+
+async def make_disk(work: Work, step: step_types.MakeDisk) -> None:
+    await qemu_img.make_disk(step.disk)
+    if step.disk.size and not step.disk.image and os.path.exists(step.disk.file):
+        facts = await qemu_img.image_info(step.disk.file)
+        if facts["virtual-size"] < step.disk.size:  # a file kept from before, under the same name
+            await qemu_img.grow_disk(step.disk)
+    work.witness("disk made")
+    work.record.made[step.disk.disk] = step.disk.size
+    work.save()
+
+
+async def grow_disk(work: Work, step: step_types.GrowDisk) -> None:
+    await qemu_img.grow_disk(step.disk)
+    work.witness("disk grown")
+    work.record.made[step.disk.disk] = step.disk.size
+    work.save()
+
+
+async def delete_disk(work: Work, step: step_types.DeleteDisk) -> None:
+    if os.path.exists(step.file):
+        os.unlink(step.file)
+    work.witness("disk deleted")
+    work.record.doomed.pop(step.disk, None)
+    work.save()
+
+
+async def start(work: Work, step: step_types.Start) -> None:
+    record = work.record
+    if not step.as_before:
+        spec = record.declared
+        record.accel, _warning = choose_accel(spec["accel"], spec["arch"])
+        parts = blueprint(spec, record.site(paused=step.paused))
+        record.argv = [find_qemu(spec["arch"]), *command_line(parts), *spec["extra_args"]]
+        record.applied = spec
+    elif "-S" not in record.argv:
+        record.argv = [*record.argv, "-S"]
+    work.save()
+    service = Service(
+        machine=record.name,
+        unit=record.unit,
+        directory=record.directory,
+        argv=record.argv,
+        properties=unit_properties(record.applied or record.declared),
+        qmp_socket=record.sockets["qmp"],
+        stop_seconds=work.wish.shutdown_timeout,
+    )
+    record.qemu_version = await launch.launch(record, work.host.supervisor(record), service, work.deadline)
+
+
+async def stop(work: Work, step: step_types.Stop) -> None:
+    seconds = Deadline(work.wish.shutdown_timeout)
+    work.notes.append(await launch.end(work.record, work.host.supervisor(work.record), force=step.force, shutdown=seconds))
+
+
+async def suspend(work: Work, step: step_types.Suspend) -> None:
+    record = work.record
+    async with open_monitor(record.sockets["qmp"], work.deadline) as monitor:
+        await memory.save(monitor, record.directory, work.deadline)
+    work.witness("memory saved")
+    record.suspended = True
+    work.save()
+    await launch.end(record, work.host.supervisor(record), force=True, shutdown=work.deadline)
+
+
+async def restore(work: Work, step: step_types.Restore) -> None:
+    record = work.record
+    try:
+        async with open_monitor(record.sockets["qmp"], work.deadline) as monitor:
+            await memory.load(monitor, record.directory, work.deadline)
+    except MaqetError as exc:
+        await launch.end(record, work.host.supervisor(record), force=True, shutdown=work.deadline)
+        raise MachineError(
+            f"the saved memory cannot be loaded: {exc.message}", hint="It stays as it is; state: stopped with force: true gives it up"
+        ) from exc
+    work.witness("memory loaded")
+    await discard(work, step_types.Discard())
+
+
+async def discard(work: Work, step: step_types.Discard) -> None:
+    work.record.suspended = False
+    work.save()
+    memory.discard(work.record.directory)
+
+
+async def tell(work: Work, step: step_types.Tell) -> None:
+    record = work.record
+    async with open_monitor(record.sockets["qmp"], work.deadline) as monitor:
+        for command in step.commands:
+            answer = await monitor.execute(command["execute"], command.get("arguments"))
+            _check_human(command, answer)
+            work.witness("told")
+    if step.change:
+        record.applied = settle(record.applied or {}, step.change)
+        work.save()
+
+
+def _check_human(command: dict[str, Any], answer: Any) -> None:
+    """The human monitor has no errors, only words; removing says what it did."""
+    line = command.get("arguments", {}).get("command-line", "")
+    if command["execute"] == "human-monitor-command" and answer and not line.startswith("hostfwd_remove"):
+        raise MachineError(f"{line}: {answer.strip()}")
+
+
+async def remove(work: Work, step: step_types.Remove) -> None:
+    record = work.record
+    await launch.halt(record, work.host.supervisor(record))
+    work.witness("sockets removed")
+    if os.path.isdir(record.directory):
+        # machine.json goes last: until then a rerun finds the machine by it even without the state DB.
+        for entry in sorted(os.listdir(record.directory), key=lambda name: name == "machine.json"):
+            path = f"{record.directory}/{entry}"
+            shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+            work.witness("file removed")
+        os.rmdir(record.directory)
+    work.witness("directory removed")
+    work.host.store.forget(record.name)
+    work.witness("after forget")
+
+
+ACTIONS: dict[type[step_types.Step], Callable[[Work, Any], Awaitable[None]]] = {
+    step_types.Define: define,
+    step_types.MakeDisk: make_disk,
+    step_types.GrowDisk: grow_disk,
+    step_types.DeleteDisk: delete_disk,
+    step_types.Start: start,
+    step_types.Stop: stop,
+    step_types.Suspend: suspend,
+    step_types.Restore: restore,
+    step_types.Discard: discard,
+    step_types.Tell: tell,
+    step_types.Remove: remove,
+}

@@ -1,0 +1,42 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""This host, as one caller sees it: its paths, its state DB, its supervisors."""
+
+from __future__ import annotations
+
+from typing import Union
+
+from .._plan.record import Record
+from . import process, systemd
+from .paths import Paths, find_paths
+from .state import Store
+
+Supervisor = Union[systemd.Systemd, process.Process]
+
+
+class Host:
+    """Everything is found on first use: a task that needs no supervisor asks none."""
+
+    def __init__(self, paths: Paths | None = None) -> None:
+        self.paths = paths or find_paths()
+        self.store = Store(self.paths)
+        self._systemd: systemd.Systemd | None = None
+
+    def choose_supervisor(self, wished: str) -> str:
+        """``systemd`` where the user's manager answers, else ``process``; or what was wished."""
+        if wished != "auto":
+            return wished
+        return systemd.NAME if systemd.is_usable(self.paths.runtime) else process.NAME
+
+    def supervisor(self, record: Record) -> Supervisor:
+        """The one that runs the machine.
+
+        :raises HostError: it is systemd's, and no user manager answers.
+        """
+        if record.supervisor == process.NAME:
+            return process.Process({record.unit: record.directory})
+        if self._systemd is None:
+            self._systemd = systemd.Systemd(self.paths.runtime)
+        return self._systemd

@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a machine's QEMU lives, and its end.
+
+QEMU writes its pid file and keeps a lock on it before it opens anything else: who holds that lock is the machine's
+QEMU, whoever started it, and a second one ends before it touches the first one's sockets. A pid alone is never
+trusted: a signal goes through a pidfd, opened before the lock is looked at again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import struct
+
+from .deadline import Deadline
+
+_FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux
+
+
+def living_pid(directory: str) -> int | None:
+    """The pid of the QEMU that holds the machine's pid file."""
+    try:
+        descriptor = os.open(f"{directory}/qemu.pid", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    finally:
+        os.close(descriptor)
+    kind, _whence, _start, _length, pid = struct.unpack(_FLOCK, answer)
+    return pid if kind != fcntl.F_UNLCK else None
+
+
+def send_signal(directory: str, number: signal.Signals) -> bool:
+    """Signal the machine's QEMU, and nothing else; False when it is gone."""
+    pid = living_pid(directory)
+    if pid is None:
+        return False
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if living_pid(directory) != pid:
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+        return True
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+async def wait_for_end(pid: int, deadline: Deadline) -> bool:
+    """Whether the process ended before the deadline."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(descriptor, lambda: ended.done() or ended.set_result(None))
+    try:
+        await asyncio.wait_for(ended, deadline.left)
+        return True
+    except asyncio.TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def process_facts(pid: int) -> dict[str, str]:
+    """``/proc/<pid>/status`` by key (``State``, ``NoNewPrivs``, ``Seccomp``, ``Umask``, …)."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return {}
+    return {key: value.strip() for key, _colon, value in (line.partition(":") for line in lines)}
+
+
+def why_silent(pid: int) -> str:
+    """Why a monitor may not answer, from what the process does."""
+    state = process_facts(pid).get("State", "")
+    if state.startswith(("T", "t")):
+        return "its process is stopped (kill -CONT wakes it)"
+    if state.startswith("D"):
+        return "its process waits for a disk"
+    return "another client may hold our monitor, or QEMU is busy"

@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One lock a machine: whoever holds it may talk to its monitor and change it."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from .._errors import HostError, LockedError
+from .deadline import Deadline
+from .paths import Paths, make_private
+
+_PAUSE = 0.05
+
+
+class Held:
+    """A lock that is held."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def discard(self) -> None:
+        """Remove the lock file, and directories that it alone needed: the machine is no more."""
+        os.unlink(self._path)
+        directory = os.path.dirname(self._path)
+        try:
+            os.rmdir(directory)
+            os.rmdir(os.path.dirname(directory))
+        except OSError:
+            return  # others use them
+
+
+@asynccontextmanager
+async def hold(paths: Paths, name: str, deadline: Deadline) -> AsyncIterator[Held]:
+    """Hold the machine's lock.
+
+    :raises LockedError: naming the holder, when the deadline passed.
+    """
+    path = f"{paths.locks}/{name}"
+    descriptor = await _acquire(path, paths, deadline)
+    try:
+        yield Held(path)
+    finally:
+        os.close(descriptor)
+
+
+async def _acquire(path: str, paths: Paths, deadline: Deadline) -> int:
+    while True:
+        descriptor = _try(path, paths)
+        if descriptor is not None:
+            return descriptor
+        if deadline.over:
+            holder = _holder(path)
+            raise LockedError(f"another task works on the machine: {holder}", hint="Wait for it, or give this task a longer timeout", holder=holder)
+        await asyncio.sleep(min(_PAUSE, deadline.left))
+
+
+def _try(path: str, paths: Paths) -> int | None:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        # Another task may remove these directories in between; then the next try makes them again.
+        make_private(paths.state)
+        make_private(paths.locks)
+        return None
+    except OSError as exc:
+        raise HostError(f"cannot open the lock {path}: {exc.strerror}", hint="Check its directory's owner and mode") from exc
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Removing a machine removes its lock file: a lock on a file that is gone protects nothing.
+        if os.fstat(descriptor).st_nlink:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"pid {os.getpid()} ({os.path.basename(sys.argv[0])}) since {time.strftime('%H:%M:%S')}".encode(), 0)
+            return descriptor
+    except BlockingIOError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _holder(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip() or "unknown"
+    except OSError:
+        return "unknown"

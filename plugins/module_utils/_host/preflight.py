@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a start needs of this host, looked at before anything is done: in check mode too."""
+
+from __future__ import annotations
+
+import os
+
+from .._errors import HostError
+from .._plan.plan import Plan
+from .._plan.record import Record
+from .._plan.steps import Define, Start, Tell
+from .._spec.declaration import host_files
+from .._spec.nic import forwards
+from . import ports
+from .accel import choose_accel
+from .host import Host
+from .paths import SOCKET_PATH_MAX
+from .probe import find_qemu
+
+
+def preflight(host: Host, plan: Plan, old: Record | None, new: Record, *, alive: bool) -> list[str]:
+    """Warnings.
+
+    :raises HostError: naming what is missing.
+    """
+    starts = any(isinstance(step, Start) for step in plan.steps)
+    if not starts and not any(isinstance(step, (Define, Tell)) for step in plan.steps):
+        return []
+    _check_sockets(new)
+    find_qemu(new.declared["arch"])
+    _accel, warning = choose_accel(new.declared["accel"], new.declared["arch"])
+    if starts or old is None:
+        _check_files(new)
+    if starts or old is None or any(isinstance(step, Tell) and step.change for step in plan.steps):
+        held = forwards(old.applied, old.identity) if old and old.applied and alive else []
+        ports.check(forwards(new.declared, new.identity), held)
+    if not starts:
+        return []
+    return [words for words in (warning, _unsupervised(host, new)) if words]
+
+
+def _check_sockets(new: Record) -> None:
+    for use, path in new.sockets.items():
+        if len(os.fsencode(path)) > SOCKET_PATH_MAX:
+            raise HostError(
+                f"the path of the {use} socket is longer than {SOCKET_PATH_MAX} bytes: {path}",
+                hint="Use a shorter XDG_RUNTIME_DIR (or TMPDIR, where there is no runtime directory)",
+            )
+
+
+def _check_files(new: Record) -> None:
+    for option, path in host_files(new.declared):
+        if not os.path.exists(path):
+            raise HostError(f"{option}: {path} does not exist", hint="Check the path on the host that runs the machine", path=option)
+        if not os.path.isdir(path) and not os.access(path, os.R_OK):
+            raise HostError(f"{option}: {path} may not be read by this user", hint="Check its mode and its directories' modes", path=option)
+        if os.path.isdir(path):
+            raise HostError(f"{option}: {path} is a directory", hint="Name a file", path=option)
+
+
+def _unsupervised(host: Host, new: Record) -> str:
+    if host.supervisor(new).restarts:
+        return ""
+    lacking = []
+    if new.declared["restart_policy"] != "no":
+        lacking.append("is not restarted when QEMU fails")
+    if any(value is not None for value in new.declared["resources"].values()):
+        lacking.append("has no resource limits")
+    return f"under supervisor process the machine {' and '.join(lacking)}" if lacking else ""

@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A machine's record with a new declaration: what is made once is made here, nothing is written."""
+
+from __future__ import annotations
+
+import copy
+import os
+import uuid
+from typing import Any
+
+from .._errors import HostError, SpecError
+from .._plan.plan import Wish
+from .._plan.record import Record
+from .._spec.declaration import declare, merge
+from .._spec.disk import disk_files
+from .._spec.identity import check_name
+from .._spec.nic import make_mac
+from .._spec.validate import nearest
+from . import ports
+from .host import Host
+from .probe import find_qemu, qemu_facts
+from .qemu_img import image_info
+
+
+def wished_raw(wish: Wish, old: Record | None) -> dict[str, Any] | None:
+    """The declaration that the task means: its own, that over the stored one, or the stored one."""
+    if wish.raw is None:
+        return old.raw if old else None
+    if wish.update == "merge" and old:
+        return merge(old.raw, wish.raw)
+    return wish.raw
+
+
+def check_declaration(wish: Wish, old: Record | None) -> None:
+    """Refuse what can be refused before anything is locked or asked."""
+    check_name(wish.name)
+    raw = wished_raw(wish, old)
+    if raw is not None and (old is None or raw != old.raw):
+        declare(raw)
+
+
+async def prepare(host: Host, wish: Wish, old: Record | None, *, keep: bool) -> Record | None:
+    """
+    :param keep: whether what was asked of QEMU may be cached (not in check mode).
+    :return: the record to be; None when nothing is stored and nothing declared.
+    """
+    raw = wished_raw(wish, old)
+    if raw is None:
+        return None
+    new = copy.deepcopy(old) if old else _blank(host, wish)
+    if old and wish.supervisor not in ("auto", old.supervisor):
+        new.supervisor = wish.supervisor
+    if old is None or raw != old.raw:
+        new.raw, new.declared = raw, declare(raw)
+        await _identify(host, old, new, keep=keep)
+        _sort_files(old, new)
+    return new
+
+
+def _blank(host: Host, wish: Wish) -> Record:
+    name = wish.name
+    return Record(name, host.choose_supervisor(wish.supervisor), f"{host.paths.machines}/{name}", host.paths.run_dir(name))
+
+
+async def _identify(host: Host, old: Record | None, new: Record, *, keep: bool) -> None:
+    spec, stored = new.declared, new.identity
+    identity: dict[str, Any] = {"uuid": stored.get("uuid") or str(uuid.uuid4())}
+    board = (spec["arch"], spec["machine"])
+    same = old is not None and (old.declared["arch"], old.declared["machine"]) == board
+    identity["machine"] = stored["machine"] if same else await _versioned(host, *board, keep=keep)
+    identity["macs"] = {name: make_mac(identity["uuid"], name) for name in spec["nics"]}
+    identity["ports"] = ports.allot(new, host.store.ports())
+    identity["formats"] = await _formats(new)
+    new.identity = identity
+
+
+async def _versioned(host: Host, arch: str, machine: str, *, keep: bool) -> str:
+    """The machine type behind an alias (``q35`` → ``pc-q35-7.2``), so that a new QEMU does not change the board."""
+    binary = find_qemu(arch)
+    machines = (await qemu_facts(host.paths, binary, keep=keep))["machines"]
+    if machine not in machines:
+        raise SpecError("machine", f"{binary} has no machine type {machine!r}", hint=nearest(machine, sorted(machines)))
+    versioned: str = machines[machine]
+    return versioned
+
+
+async def _formats(new: Record) -> dict[str, str]:
+    """The format of each existing file that names none: looked at once, since a guest may write what looks like another."""
+    known = new.identity.get("formats", {})
+    formats = {}
+    for name, disk in new.declared["disks"].items():
+        if not disk["path"] or disk["format"]:
+            continue
+        if name in known:
+            formats[name] = known[name]
+        elif os.path.exists(disk["path"]):
+            formats[name] = (await image_info(disk["path"]))["format"]
+    return formats
+
+
+def _sort_files(old: Record | None, new: Record) -> None:
+    """Which files stay ours and which go, now that disks may have left the declaration."""
+    declared = set(new.declared["disks"])
+    new.doomed = {disk: file for disk, file in new.doomed.items() if disk not in declared}
+    if old:
+        for item in disk_files(old.declared, old.site()):
+            if item.disk not in declared and item.owned and old.declared["disks"][item.disk]["on_remove"] == "delete":
+                new.doomed[item.disk] = item.file
+    new.made = {disk: size for disk, size in new.made.items() if disk in declared}
+
+
+def refuse_moving(wish: Wish, old: Record | None, *, alive: bool) -> None:
+    """A running machine stays with the supervisor that started it."""
+    if old and alive and wish.supervisor not in ("auto", old.supervisor):
+        raise HostError(
+            f"the machine runs under supervisor {old.supervisor}, so {wish.supervisor} cannot have it", hint="state: stopped first, or supervisor: auto"
+        )

@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Machines as plain background processes, where there is no user's systemd.
+
+Nothing restarts them and no limit is enforced. Sessions of their own keep them apart from the task that starts them;
+who they are is told by the lock on their pid file (see ``liveness``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+
+from .._errors import HostError
+from .command import find_program
+from .liveness import living_pid
+from .supervisor import Service, UnitFacts
+
+NAME = "process"
+
+
+class Process:
+    """:param directories: a machine's directory by its unit's name."""
+
+    name = NAME
+    restarts = False
+
+    def __init__(self, directories: dict[str, str]) -> None:
+        self._directories = directories
+
+    async def start(self, service: Service) -> None:
+        await asyncio.to_thread(self._start, service)
+
+    @staticmethod
+    def _start(service: Service) -> None:
+        directory = service.directory
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        descriptors = [
+            os.open(f"{directory}/hello.json", os.O_RDONLY),
+            os.open(f"{directory}/events.jsonl", flags, 0o600),
+            os.open(f"{directory}/qemu.log", flags, 0o600),
+        ]
+        stdin, stdout, stderr = descriptors
+        try:
+            # setsid --fork ends at once: QEMU is nobody's child, in a session of its own.
+            subprocess.run(
+                [find_program("setsid"), "--fork", *service.argv], stdin=stdin, stdout=stdout, stderr=stderr, cwd="/", umask=0o077, check=True
+            )
+        except (OSError, subprocess.SubprocessError) as exc:
+            raise HostError(f"cannot start QEMU: {exc}") from exc
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    async def stop(self, unit: str) -> None:
+        """Nothing starts it again, so there is nothing to do when its QEMU has ended."""
+
+    async def facts(self, units: list[str]) -> dict[str, UnitFacts]:
+        pids = {unit: living_pid(self._directories[unit]) for unit in units}
+        return {unit: UnitFacts("active" if pid else "inactive", {"MainPID": str(pid or 0)}) for unit, pid in pids.items()}

@@ -1,0 +1,62 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Disk files, by ``qemu-img``. It is never pointed at a file that a QEMU has open."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from .._errors import HostError, SpecError
+from .._spec.disk import DiskFile
+from .command import find_program, run_aside
+
+_HINT = "Install qemu-utils (Debian) or qemu-img (Fedora)"
+
+
+async def image_info(file: str) -> dict[str, Any]:
+    """What ``qemu-img info`` says of a file that nobody writes."""
+    output = await run_aside([find_program("qemu-img", _HINT), "info", "--output=json", "--force-share", file])
+    facts: dict[str, Any] = json.loads(output)
+    return facts
+
+
+async def make_disk(disk: DiskFile) -> None:
+    """The file under its final name, whole, or not at all. One that is there stays as it is."""
+    if os.path.exists(disk.file):
+        return
+    temporary = f"{disk.file}.new"
+    argv = [find_program("qemu-img", _HINT), "create", "-q", "-f", disk.format]
+    if disk.image:
+        argv += ["-b", os.path.abspath(disk.image), "-F", await _base_format(disk)]
+    argv.append(temporary)
+    if disk.size:
+        argv.append(str(disk.size))
+    try:
+        await run_aside(argv)
+        os.chmod(temporary, 0o600)
+        os.replace(temporary, disk.file)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+async def grow_disk(disk: DiskFile) -> None:
+    """Give the file its new size; smaller is refused long before."""
+    await run_aside([find_program("qemu-img", _HINT), "resize", "-q", "-f", disk.format, disk.file, str(disk.size)])
+
+
+async def _base_format(disk: DiskFile) -> str:
+    assert disk.image
+    facts = await image_info(disk.image)
+    path = f"disks[{disk.disk}].image"
+    outside = facts.get("full-backing-filename") or facts.get("format-specific", {}).get("data", {}).get("data-file")
+    if outside:
+        raise HostError(f"{path}: {disk.image} leans on another file of this host ({outside})", hint="Flatten it: qemu-img convert -O qcow2")
+    if disk.size and disk.size < facts["virtual-size"]:
+        raise SpecError(f"{path}", f"is larger ({facts['virtual-size']} bytes) than disks[{disk.disk}].size", hint="Give a size at least as large, or leave it out")
+    form: str = facts["format"]
+    return form

@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""QMP by the library ``qemu.qmp``: short sessions, a deadline on the greeting and on each command."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from .._errors import HostError, QmpError, UnresponsiveError
+from .deadline import Deadline
+
+# Answering and closing are quick when they work at all; a hung peer must not hold us.
+_CLOSE_SECONDS = 1.0
+
+
+class Monitor:
+    """An open session."""
+
+    def __init__(self, client: Any, deadline: Deadline) -> None:
+        self._client = client
+        self._deadline = deadline
+        version = client.greeting.QMP.version["qemu"]
+        self.qemu_version = f"{version['major']}.{version['minor']}.{version['micro']}"
+
+    async def execute(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
+        """The command's ``return``.
+
+        :raises QmpError: QEMU refused it. :raises UnresponsiveError: no answer in time, or the stream ended.
+        """
+        from qemu.qmp import ExecuteError, QMPError
+
+        try:
+            return await asyncio.wait_for(self._client.execute(command, arguments or None), self._deadline.left)
+        except asyncio.TimeoutError as exc:
+            raise UnresponsiveError(f"no answer to {command} within {self._deadline.seconds:g} s", command=command) from exc
+        except ExecuteError as exc:
+            raise QmpError(command, exc.error.class_, exc.error.desc) from exc
+        except (QMPError, OSError, EOFError) as exc:
+            raise UnresponsiveError(f"the monitor closed during {command}: {exc}", command=command) from exc
+
+
+@asynccontextmanager
+async def open_monitor(where: str | socket.socket, deadline: Deadline) -> AsyncIterator[Monitor]:
+    """A session on a socket (or its path).
+
+    :raises UnresponsiveError: nobody listens there, or no greeting came in time.
+    """
+    client = _client()
+    try:
+        await asyncio.wait_for(client.connect(where), deadline.left)
+        yield Monitor(client, deadline)
+    except asyncio.TimeoutError as exc:
+        raise UnresponsiveError(f"no greeting within {deadline.seconds:g} s") from exc
+    except _connect_errors() as exc:
+        raise UnresponsiveError(f"cannot connect: {exc.exc}") from exc
+    finally:
+        await _close(client)
+
+
+def _client() -> Any:
+    try:
+        from qemu.qmp import QMPClient
+    except ImportError as exc:
+        raise HostError(
+            "the Python library qemu.qmp is missing where the module runs",
+            hint="pip install 'qemu.qmp>=0.0.5,<0.1' for that Python, or apply the role maqet.qemu.host",
+        ) from exc
+    client = QMPClient("maqet")
+    # Its own log lines would end up on the module's standard error.
+    client.logger.setLevel(logging.CRITICAL + 1)
+    return client
+
+
+def _connect_errors() -> Any:
+    from qemu.qmp import ConnectError
+
+    return ConnectError
+
+
+async def _close(client: Any) -> None:
+    try:
+        await asyncio.wait_for(client.disconnect(), _CLOSE_SECONDS)
+    except Exception:  # noqa: BLE001 - whatever the end of a session says, its work is done or has been reported
+        return

@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The flight recorder: every QMP event that a machine's QEMU emits, in ``events.jsonl``, with nobody attached.
+
+QEMU's third monitor reads its greeting's answer from ``hello.json`` and writes to ``events.jsonl``. A line with the
+greeting marks each start. The last line may be torn when QEMU was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from .._errors import HostError
+from .paths import write_private
+
+_TAIL = 1 << 18
+HELLO = '{"execute":"qmp_capabilities"}\n'
+
+
+def events_file(directory: str) -> str:
+    return f"{directory}/events.jsonl"
+
+
+def prepare(directory: str) -> None:
+    """The recorder's standard input."""
+    file = f"{directory}/hello.json"
+    if not os.path.exists(file):
+        write_private(file, HELLO)
+
+
+def position(directory: str) -> int:
+    """Where the next event will stand."""
+    try:
+        return os.stat(events_file(directory)).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def read_events(directory: str, start: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Events from ``start`` on, and the position after the last whole line."""
+    try:
+        with open(events_file(directory), "rb") as file:
+            file.seek(start)
+            text = file.read()
+    except FileNotFoundError:
+        return [], start
+    except OSError as exc:
+        raise HostError(f"cannot read {events_file(directory)}: {exc.strerror}") from exc
+    whole = text[: text.rfind(b"\n") + 1]
+    return [event for event in map(_event, whole.splitlines()) if event], start + len(whole)
+
+
+def last_events(directory: str, count: int) -> list[dict[str, Any]]:
+    """The last ``count`` events, oldest first."""
+    end = position(directory)
+    start = max(0, end - _TAIL)
+    events, _position = read_events(directory, start)
+    return events[-count:] if count else []
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        item = json.loads(line)
+    except ValueError:
+        return None
+    return item if isinstance(item, dict) and "event" in item else None

@@ -1,0 +1,193 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The state DB: one row a machine, and the host ports that machines hold.
+
+Each row is also kept as ``machine.json`` in the machine's directory, so a DB that is lost or torn is made again from
+those. Rows are written before the side effects that they announce; no transaction is held across one.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .._errors import HostError, StateError
+from .._plan.record import Record
+from .._spec.nic import forwards
+from .paths import Paths, make_private, write_private
+
+USER_VERSION = 1
+_TABLES = """
+CREATE TABLE machines (name TEXT PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE ports (protocol TEXT, port INTEGER, listen TEXT, machine TEXT NOT NULL, PRIMARY KEY (protocol, port, listen));
+"""
+_BUSY_SECONDS = 30
+# Releases before 3.51.3 can corrupt a DB when its WAL is reset (sqlite.org, release log of 3.51.3).
+_WAL_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)
+
+
+class Store:
+    """
+    :param paths: where the DB and the machines are.
+    :param warnings: what was repaired on the way, for the user.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._connection: sqlite3.Connection | None = None
+        self.warnings: list[str] = []
+
+    def load(self, names: list[str] | None = None) -> dict[str, Record]:
+        """The records by name; without a usable DB, those in the machines' directories. Writes nothing."""
+        try:
+            connection = self._open() if os.path.exists(self._paths.db) else None
+            if connection is None:
+                return self._from_directories(names)
+            marks = ",".join("?" * len(names or ()))
+            where = "" if names is None else f" WHERE name IN ({marks})"
+            rows = connection.execute(f"SELECT record FROM machines{where} ORDER BY name", names or ()).fetchall()
+            return {record.name: record for record in (Record.load(json.loads(row[0])) for row in rows)}
+        except sqlite3.DatabaseError as exc:
+            if not _is_torn(exc):
+                raise self._explain(exc) from exc
+            self.close()
+            return self._from_directories(names)
+
+    def save(self, record: Record) -> None:
+        """Store the record, its host ports with it.
+
+        :raises HostError: when another machine holds one of its ports.
+        """
+        text = json.dumps(record.dump(), sort_keys=True)
+        with self._transaction() as connection:
+            self._hold_ports(connection, record)
+            connection.execute("INSERT OR REPLACE INTO machines VALUES (?, ?)", (record.name, text))
+            # The row's twin is written inside the transaction: neither is there without the other.
+            make_private(record.directory)
+            write_private(f"{record.directory}/machine.json", text)
+
+    def forget(self, name: str) -> None:
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM ports WHERE machine = ?", (name,))
+            connection.execute("DELETE FROM machines WHERE name = ?", (name,))
+
+    def ports(self) -> dict[tuple[str, int], str]:
+        """Who holds which ``(protocol, port)``."""
+        taken: dict[tuple[str, int], str] = {}
+        for record in self.load().values():
+            taken.update({(item.protocol, item.host): record.name for item in forwards(record.declared, record.identity) if item.host})
+        return taken
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._ready()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as exc:
+            raise self._explain(exc) from exc
+
+    def _hold_ports(self, connection: sqlite3.Connection, record: Record) -> None:
+        connection.execute("DELETE FROM ports WHERE machine = ?", (record.name,))
+        for item in forwards(record.declared, record.identity):
+            try:
+                connection.execute("INSERT INTO ports VALUES (?, ?, ?, ?)", (item.protocol, item.host, item.listen, record.name))
+            except sqlite3.IntegrityError as exc:
+                raise HostError(
+                    f"host port {item.host}/{item.protocol} is held by another machine", hint="Use another port, or host: auto", port=item.host
+                ) from exc
+
+    def _ready(self) -> sqlite3.Connection:
+        """The DB for writing: made when absent, made again when torn."""
+        make_private(self._paths.state)
+        try:
+            connection = self._open()
+            if connection.execute("PRAGMA user_version").fetchone()[0] == USER_VERSION:
+                return connection
+            self._make(connection)
+            return connection
+        except sqlite3.DatabaseError as exc:
+            if not _is_torn(exc):
+                raise
+        self._set_aside()
+        connection = self._open()
+        self._make(connection)
+        return connection
+
+    def _make(self, connection: sqlite3.Connection) -> None:
+        """Tables, and what the machines' directories know; whoever comes second finds it done."""
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            for statement in _TABLES.split(";"):
+                connection.execute(statement)
+            for record in self._from_directories(None).values():
+                connection.execute("INSERT INTO machines VALUES (?, ?)", (record.name, json.dumps(record.dump(), sort_keys=True)))
+                self._hold_ports(connection, record)
+            connection.execute(f"PRAGMA user_version = {USER_VERSION}")
+        connection.execute("COMMIT")
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            previous = os.umask(0o077)
+            try:
+                self._connection = sqlite3.connect(self._paths.db, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            finally:
+                os.umask(previous)
+            self._connection.execute("PRAGMA synchronous = FULL")
+            if _WAL_IS_SAFE:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            self._check_version(self._connection)
+        return self._connection
+
+    def _check_version(self, connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > USER_VERSION:
+            raise StateError(
+                f"{self._paths.db} was written by a newer maqet.qemu (version {version}, here {USER_VERSION})",
+                hint="Update the collection on this host",
+            )
+
+    def _set_aside(self) -> None:
+        self.close()
+        aside = f"{self._paths.db}.torn-{int(time.time())}"
+        os.replace(self._paths.db, aside)
+        self.warnings.append(f"the state DB was damaged: it was made again from the machines' directories, and kept as {aside}")
+
+    def _from_directories(self, names: list[str] | None) -> dict[str, Record]:
+        """Records of machines whose ``machine.json`` can be read."""
+        records = {}
+        for file in sorted(glob.glob(f"{glob.escape(self._paths.machines)}/*/machine.json")):
+            try:
+                with open(file, encoding="utf-8") as stream:
+                    record = Record.load(json.load(stream))
+            except (OSError, ValueError, TypeError):
+                self.warnings.append(f"{file} cannot be read: its machine is not known any more")
+                continue
+            if names is None or record.name in names:
+                records[record.name] = record
+        return records
+
+    def _explain(self, exc: sqlite3.Error) -> StateError:
+        return StateError(f"the state DB {self._paths.db} cannot be used: {exc}", hint="Check its owner, its mode and the free space")
+
+
+def _is_torn(exc: sqlite3.DatabaseError) -> bool:
+    return any(words in str(exc) for words in ("not a database", "malformed", "no such table"))

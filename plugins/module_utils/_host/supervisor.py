@@ -1,0 +1,37 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What both supervisors take and give."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Service(NamedTuple):
+    """A machine as a supervisor runs it.
+
+    :param properties: the unit's limits and restart policy, in systemd's words.
+    :param stop_seconds: how long the guest may take to power down when the host shuts down.
+    """
+
+    machine: str
+    unit: str
+    directory: str
+    argv: list[str]
+    properties: dict[str, str]
+    qmp_socket: str
+    stop_seconds: float
+
+
+class UnitFacts(NamedTuple):
+    """What a supervisor knows of a unit (``active``, ``activating``, ``inactive``, ``failed``, …)."""
+
+    state: str
+    properties: dict[str, Any]
+
+    @property
+    def returning(self) -> bool:
+        """It ended and is about to be started again."""
+        return self.state == "activating"

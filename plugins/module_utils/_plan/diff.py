@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Two normal forms compared, option by option."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from .._spec.option import Option
+from .._spec.size import format_size
+
+
+class Change(NamedTuple):
+    """
+    :param path: ``disks[root].size``.
+    :param where: the same as keys of the normal form (``("disks", "root", "size")``).
+    :param before, after: normal values; None where the element is added or removed.
+    """
+
+    path: str
+    where: tuple[str, ...]
+    option: Option
+    before: Any
+    after: Any
+
+
+def compare(options: tuple[Option, ...], before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+    """What differs, in the options' order."""
+    return list(_compare(options, before, after, "", ()))
+
+
+def _compare(
+    options: tuple[Option, ...], before: dict[str, Any], after: dict[str, Any], path: str, where: tuple[str, ...]
+) -> Iterator[Change]:
+    for option in options:
+        old, new = before.get(option.name), after.get(option.name)
+        if old == new:
+            continue
+        here = f"{path}.{option.name}" if path else option.name
+        spot = (*where, option.name)
+        if option.type == "map":
+            yield from _compare(option.options, old or {}, new or {}, here, spot)
+        elif option.type == "keyed":
+            yield from _compare_keyed(option, old or {}, new or {}, here, spot)
+        else:
+            yield Change(here, spot, option, old, new)
+
+
+def _compare_keyed(
+    option: Option, before: dict[str, Any], after: dict[str, Any], path: str, where: tuple[str, ...]
+) -> Iterator[Change]:
+    for name in [*before, *(name for name in after if name not in before)]:
+        old, new = before.get(name), after.get(name)
+        here = f"{path}[{name}]"
+        if old == new:
+            continue
+        if old and new and option.options and not option.live:
+            yield from _compare(option.options, old, new, here, (*where, name))
+        else:
+            yield Change(here, (*where, name), option, old, new)
+
+
+def settle(applied: dict[str, Any], change: Change) -> dict[str, Any]:
+    """``applied`` with one change made."""
+    *way, last = change.where
+    settled = copy.deepcopy(applied)
+    place = settled
+    for key in way:
+        place = place[key]
+    if change.after is None:
+        place.pop(last, None)
+    else:
+        place[last] = change.after
+    return settled
+
+
+def readable(option: Option, value: Any) -> Any:
+    """A normal value as a user would write it."""
+    if option.type == "size" and value is not None:
+        return format_size(value)
+    if option.options and isinstance(value, dict):
+        named = {inner.name: readable(inner, value.get(inner.name)) for inner in option.options}
+        return {name: item for name, item in named.items() if item not in (None, {}, [])}
+    return value

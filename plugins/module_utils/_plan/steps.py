@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is done to a machine, one small record each. Every step says what it is and is safe to repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .._spec.disk import DiskFile
+from .._spec.size import format_size
+from .diff import Change
+
+
+@dataclass(frozen=True)
+class Step:
+    """``action`` is the word in the task's ``actions``."""
+
+    action = ""
+
+    def summary(self) -> str:
+        """One line for people."""
+        raise NotImplementedError
+
+    def details(self) -> dict[str, Any]:
+        """Further keys of its entry in ``actions``."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Define(Step):
+    """Store the declaration."""
+
+    new: bool
+    paths: tuple[str, ...] = ()
+    action = "define"
+
+    def summary(self) -> str:
+        return "define the machine" if self.new else f"store the new declaration ({', '.join(self.paths) or 'as written'})"
+
+
+@dataclass(frozen=True)
+class MakeDisk(Step):
+    disk: DiskFile
+    action = "make_disk"
+
+    def summary(self) -> str:
+        size = f" of {format_size(self.disk.size)}" if self.disk.size else ""
+        base = f" over {self.disk.image}" if self.disk.image else ""
+        return f"make disk {self.disk.disk}: {self.disk.format}{size}{base}"
+
+    def details(self) -> dict[str, Any]:
+        return {"disk": self.disk.disk, "file": self.disk.file}
+
+
+@dataclass(frozen=True)
+class GrowDisk(Step):
+    disk: DiskFile
+    action = "grow_disk"
+
+    def summary(self) -> str:
+        return f"grow disk {self.disk.disk} to {format_size(self.disk.size or 0)}"
+
+    def details(self) -> dict[str, Any]:
+        return {"disk": self.disk.disk, "file": self.disk.file}
+
+
+@dataclass(frozen=True)
+class DeleteDisk(Step):
+    disk: str
+    file: str
+    action = "delete_disk"
+
+    def summary(self) -> str:
+        return f"delete disk {self.disk}"
+
+    def details(self) -> dict[str, Any]:
+        return {"disk": self.disk, "file": self.file}
+
+
+@dataclass(frozen=True)
+class Start(Step):
+    """Start QEMU; ``as_before``: with the command line it last had, for memory that was saved from it."""
+
+    paused: bool
+    as_before: bool = False
+    action = "start"
+
+    def summary(self) -> str:
+        return "start with the virtual CPUs stopped" if self.paused else "start"
+
+
+@dataclass(frozen=True)
+class Stop(Step):
+    force: bool
+    action = "stop"
+
+    def summary(self) -> str:
+        return "stop at once" if self.force else "ask the guest to power down"
+
+
+@dataclass(frozen=True)
+class Suspend(Step):
+    action = "suspend"
+
+    def summary(self) -> str:
+        return "save the guest's memory and stop"
+
+
+@dataclass(frozen=True)
+class Restore(Step):
+    action = "restore"
+
+    def summary(self) -> str:
+        return "load the guest's saved memory"
+
+
+@dataclass(frozen=True)
+class Discard(Step):
+    action = "discard"
+
+    def summary(self) -> str:
+        return "discard the guest's saved memory"
+
+
+@dataclass(frozen=True)
+class Tell(Step):
+    """QMP commands that change the running machine; ``change`` is what they put in force."""
+
+    what: str
+    commands: tuple[dict[str, Any], ...]
+    change: Change | None = None
+    action = "qmp"
+
+    def summary(self) -> str:
+        return self.what
+
+    def details(self) -> dict[str, Any]:
+        return {"commands": list(self.commands)}
+
+
+@dataclass(frozen=True)
+class Remove(Step):
+    directory: str
+    action = "remove"
+
+    def summary(self) -> str:
+        return "remove the machine and its files"
+
+    def details(self) -> dict[str, Any]:
+        return {"directory": self.directory}

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All families together: from what a user wrote to a machine's normal form, and on to its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from . import boot, channel, cpu, disk, display, escape, identity, machine, memory, nic, rng, service
+from .option import Option, normalize
+from .part import Part
+from .site import Site
+
+FAMILIES = (identity, machine, cpu, memory, boot, channel, rng, display, disk, nic, escape, service)
+OPTIONS: tuple[Option, ...] = tuple(option for family in FAMILIES for option in family.OPTIONS)
+
+
+def declare(raw: dict[str, Any]) -> dict[str, Any]:
+    """The normal form of a declaration.
+
+    :param raw: the spec options as given, without those left out.
+    :raises SpecError: the first thing that is wrong.
+    """
+    from .validate import validate  # jsonschema is slow to import; a declaration that is stored needs it no more
+
+    validate(OPTIONS, raw)
+    spec = normalize(OPTIONS, raw)
+    for family in FAMILIES:
+        getattr(family, "fill", _nothing)(spec)
+    for family in FAMILIES:
+        for error in getattr(family, "check", _nothing)(spec):
+            raise error
+    return spec
+
+
+def host_files(spec: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Files of the host that the machine needs, with the option that names each."""
+    for family in (boot, disk):
+        yield from family.files(spec)
+
+
+def blueprint(spec: dict[str, Any], site: Site) -> list[Part]:
+    """The machine as QEMU is told of it."""
+    return [part for family in FAMILIES if hasattr(family, "parts") for part in family.parts(spec, site)]
+
+
+def given(params: dict[str, Any]) -> dict[str, Any]:
+    """The spec options of a task's parameters that were given, those inside dicts too."""
+    names = {option.name for option in OPTIONS}
+    return {name: _stripped(value) for name, value in params.items() if name in names and value is not None}
+
+
+def merge(stored: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
+    """``raw`` over ``stored``: dicts deep, keyed lists by their keys, all else replaced."""
+    return _merge(OPTIONS, stored, raw)
+
+
+def _merge(options: tuple[Option, ...], stored: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
+    known = {option.name: option for option in options}
+    merged = dict(stored)
+    for name, value in raw.items():
+        option = known.get(name)
+        if option and option.type == "keyed" and merged.get(name) and isinstance(value, list):
+            merged[name] = _merge_keyed(option, merged[name], value)
+        elif isinstance(value, dict) and isinstance(merged.get(name), dict):
+            merged[name] = _merge(option.options if option else (), merged[name], value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _merge_keyed(option: Option, stored: list[dict[str, Any]], raw: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    defaults = {inner.name: inner.default for inner in option.options}
+
+    def key(element: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(element.get(name, defaults.get(name)) for name in option.key)
+
+    elements = {key(element): element for element in stored}
+    for element in raw:
+        elements[key(element)] = _merge(option.options, elements.get(key(element), {}), element)
+    return list(elements.values())
+
+
+def _stripped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _stripped(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_stripped(item) for item in value]
+    return value
+
+
+def _nothing(spec: dict[str, Any]) -> tuple[()]:
+    return ()

@@ -1,0 +1,183 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One record per option: type, default, limits, and how it can change.
+
+From this record come the argument spec, the JSON Schema, the normal form and the diff.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .._errors import SpecError
+from . import size
+
+LIVE = "live"
+NEXT_START = "next start"
+
+_ARGUMENT_TYPES = {"size": "str", "map": "dict"}
+_SCHEMA_TYPES = {"str": "string", "size": "string", "path": "string", "int": "integer", "bool": "boolean", "dict": "object", "map": "object"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One key of a machine's declaration.
+
+    :param type: ``str``, ``int``, ``bool``, ``path``, ``size`` (normal form: bytes), ``dict`` (free),
+        ``list`` (of ``elements``), ``map`` (a dict with ``options``), ``keyed`` (a list of dicts with ``options``,
+        normal form: a dict by the values of ``key`` joined by ``/``).
+    :param expects: what is allowed, for messages, where a pattern or a range does not say it.
+    :param change: :data:`LIVE` or :data:`NEXT_START`: when a change of it reaches a running machine.
+    :param refuse: given the values before and after, why that change is impossible, or None.
+    :param live: given a change and the site, the QMP commands that bring it about; without it nothing in QEMU
+        has to change.
+    """
+
+    name: str
+    type: str = "str"
+    default: Any = None
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    minimum: int | None = None
+    maximum: int | None = None
+    pattern: str = ""
+    expects: str = ""
+    elements: str = "str"
+    options: tuple[Option, ...] = ()
+    key: tuple[str, ...] = ("name",)
+    change: str = NEXT_START
+    refuse: Callable[[Any, Any], str | None] | None = None
+    live: Callable[[Any, Any], list[dict[str, Any]]] | None = None
+
+
+def argument_spec(options: tuple[Option, ...]) -> dict[str, Any]:
+    """Ansible's argument spec. Defaults stay out: an absent key and a given default are told apart."""
+    return {option.name: _argument(option) for option in options}
+
+
+def _argument(option: Option) -> dict[str, Any]:
+    argument: dict[str, Any] = {"type": _ARGUMENT_TYPES.get(option.type, option.type)}
+    if option.type == "keyed":
+        argument.update(type="list", elements="dict")
+    elif option.type == "list":
+        argument["elements"] = option.elements
+    if option.required:
+        argument["required"] = True
+    if option.choices:
+        argument["choices"] = list(option.choices)
+    if option.options:
+        argument["options"] = argument_spec(option.options)
+    return argument
+
+
+def json_schema(options: tuple[Option, ...]) -> dict[str, Any]:
+    """A JSON Schema (draft 2020-12) of a dict with ``options``; unknown keys are refused."""
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {option.name: _property(option) for option in options},
+        "additionalProperties": False,
+    }
+    required = [option.name for option in options if option.required]
+    if required:
+        schema["required"] = required
+    return schema
+
+
+def _property(option: Option) -> dict[str, Any]:
+    if option.type == "keyed":
+        return {"type": "array", "items": _element(option)}
+    if option.type == "list":
+        return {"type": "array", "items": {"type": _SCHEMA_TYPES[option.elements]}}
+    if option.type == "map":
+        return json_schema(option.options)
+    schema: dict[str, Any] = {"type": _SCHEMA_TYPES[option.type]}
+    bounds = {"minimum": option.minimum, "maximum": option.maximum}
+    if option.type == "int":
+        schema.update({name: bound for name, bound in bounds.items() if bound is not None})
+    if option.choices:
+        schema["enum"] = list(option.choices)
+    pattern = size.PATTERN if option.type == "size" else option.pattern
+    if pattern:
+        schema["pattern"] = pattern
+    if option.type == "path":
+        schema["pattern"] = "^[/~]"
+    if expects(option):
+        schema["description"] = expects(option)
+    return schema
+
+
+def _element(option: Option) -> dict[str, Any]:
+    if option.options:
+        return json_schema(option.options)
+    return {"type": "object", "required": list(option.key)}
+
+
+def expects(option: Option) -> str:
+    """What is allowed, in words."""
+    if option.type == "size":
+        return size.EXPECTS
+    if option.type == "path":
+        return "an absolute path"
+    return option.expects
+
+
+def normalize(options: tuple[Option, ...], raw: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """The normal form: every option there, defaults filled in, sizes in bytes, keyed lists as dicts.
+
+    :raises SpecError: a size below its minimum, or one key twice in a keyed list.
+    """
+    return {
+        option.name: _normal(option, raw.get(option.name), f"{path}.{option.name}" if path else option.name)
+        for option in options
+    }
+
+
+def _normal(option: Option, value: Any, path: str) -> Any:
+    if option.type == "map":
+        return normalize(option.options, value or {}, path)
+    if option.type == "keyed":
+        return _keyed(option, value or [], path)
+    if value is None:
+        value = option.default
+    if value is None:
+        return [] if option.type == "list" else {} if option.type == "dict" else None
+    if option.type == "size":
+        return _bytes(option, value, path)
+    return value
+
+
+def _bytes(option: Option, value: str, path: str) -> int:
+    count = size.parse_size(value)
+    if option.minimum is not None and count < option.minimum:
+        raise SpecError(path, f"{value!r} is too small", hint=f"At least {size.format_size(option.minimum)}")
+    return count
+
+
+def _keyed(option: Option, elements: list[dict[str, Any]], path: str) -> dict[str, Any]:
+    normal: dict[str, Any] = {}
+    for element in elements:
+        item = normalize(option.options, element, path) if option.options else dict(element)
+        name = element_key(option, item)
+        if option.options:
+            item = normalize(option.options, element, f"{path}[{name}]")
+        if name in normal:
+            raise SpecError(f"{path}[{name}]", f"is declared twice (by {' and '.join(option.key)})", hint="Give each its own")
+        normal[name] = item
+    return normal
+
+
+def element_key(option: Option, element: dict[str, Any]) -> str:
+    """The name of an element in a keyed list (``root``; ``tcp/22`` for a forward)."""
+    return "/".join(str(element[name]) for name in option.key)
+
+
+def walk(options: tuple[Option, ...], path: str = "") -> Iterator[tuple[str, Option]]:
+    """Every option with its path, those inside maps and keyed lists too (``disks.size``)."""
+    for option in options:
+        here = f"{path}.{option.name}" if path else option.name
+        yield here, option
+        yield from walk(option.options, here)

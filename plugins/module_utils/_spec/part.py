@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A piece of a machine as QEMU knows it, and its two ways in: the command line and QMP."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+Value = Any
+"""Property dict; or plain text; or None for a bare flag."""
+
+_JSON = frozenset({"device", "blockdev", "netdev", "object"})
+_HOT = {"device": "device_add", "blockdev": "blockdev-add", "netdev": "netdev_add", "object": "object-add"}
+
+
+class Part(NamedTuple):
+    """``kind`` is QEMU's own option name (``device``, ``blockdev``, ``machine``, …)."""
+
+    kind: str
+    value: Value = None
+
+
+def command_line(parts: list[Part]) -> list[str]:
+    """The parts as QEMU arguments, one flag and its value after the other."""
+    argv: list[str] = []
+    for kind, value in parts:
+        argv.append(f"-{kind}")
+        if value is None:
+            continue
+        if isinstance(value, str):
+            argv.append(value)
+        elif kind in _JSON:
+            argv.append(json.dumps(value, separators=(",", ":")))
+        else:
+            argv.append(_keyval(value))
+    return argv
+
+
+def hot_plug(part: Part) -> dict[str, Any]:
+    """The QMP command that adds the part to a running QEMU: the same dict that its argument carries."""
+    return {"execute": _HOT[part.kind], "arguments": part.value}
+
+
+def _keyval(properties: dict[str, Any]) -> str:
+    return ",".join(f"{name}={_word(value)}" for name, value in properties.items())
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value).replace(",", ",,")

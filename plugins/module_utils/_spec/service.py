@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How the host runs the machine: restarts and limits, in systemd's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .._errors import SpecError
+from .option import Option
+
+_WEIGHT = "a number from 1 to 10000 (100 is everybody's)"
+
+OPTIONS = (
+    Option("restart_policy", "str", "on-failure", choices=("no", "on-failure", "always")),
+    Option(
+        "resources",
+        "map",
+        options=(
+            Option("memory_max", "size", minimum=1 << 20),
+            Option("cpu_quota", pattern="^[1-9][0-9]*%$", expects="a share of one CPU in percent, such as 150%"),
+            Option("cpu_weight", "int", minimum=1, maximum=10000, expects=_WEIGHT),
+            Option("io_weight", "int", minimum=1, maximum=10000, expects=_WEIGHT),
+        ),
+    ),
+)
+
+
+def check(spec: dict[str, Any]) -> Iterator[SpecError]:
+    limit = spec["resources"]["memory_max"]
+    if limit and limit < spec["memory"]:
+        yield SpecError("resources.memory_max", "is less than memory: the guest would be killed for using what it was given", hint="Leave room for QEMU itself: memory and 256MiB more")
+
+
+def unit_properties(spec: dict[str, Any]) -> dict[str, str]:
+    """The unit's properties for restarts and limits."""
+    resources = spec["resources"]
+    named = {
+        "MemoryMax": resources["memory_max"],
+        "CPUQuota": resources["cpu_quota"],
+        "CPUWeight": resources["cpu_weight"],
+        "IOWeight": resources["io_weight"],
+    }
+    properties = {name: str(value) for name, value in named.items() if value is not None}
+    properties["Restart"] = spec["restart_policy"]
+    return properties

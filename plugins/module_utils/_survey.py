@@ -1,0 +1,142 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Machines as they are: declared, applied and observed, and where these differ."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NamedTuple
+
+from ._engine import Engine, Outcome, machine_facts
+from ._errors import LockedError, MaqetError
+from ._host import recorder
+from ._host.deadline import Deadline
+from ._host.liveness import living_pid, process_facts
+from ._host.observe import observe
+from ._plan.diff import compare, readable
+from ._plan.plan import Observed
+from ._plan.record import Record
+from ._spec.declaration import OPTIONS
+from ._spec.option import NEXT_START
+
+_LOCK_SECONDS = 0.5
+
+
+class Question(NamedTuple):
+    """
+    :param names: those machines; None: all. labels: only machines that have each of them.
+    :param events: how many of the last events of each.
+    :param timeout: seconds that one machine's monitor may take; machines do not wait for one another.
+    """
+
+    names: list[str] | None = None
+    labels: dict[str, Any] | None = None
+    events: int = 0
+    timeout: float = 5
+
+
+def survey(question: Question, *, engine: Engine | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+    """What is known of each machine, by name; and warnings."""
+    engine = engine or Engine(parallel=64)
+    records = [record for record in engine.host.store.load(question.names).values() if _has(record, question.labels or {})]
+
+    def job(record: Record) -> Any:
+        async def look(outcome: Outcome) -> None:
+            outcome.vm = await _look(engine, record, question)
+
+        return look
+
+    outcomes = asyncio.run(engine.each([(record.name, job(record)) for record in records]))
+    machines = [outcome.vm or {"name": outcome.name, "error": str(outcome.error)} for outcome in outcomes]
+    return machines, engine.host.store.warnings
+
+
+def _has(record: Record, labels: dict[str, Any]) -> bool:
+    own = record.declared.get("labels", {})
+    return all(key in own and str(own[key]) == str(value) for key, value in labels.items())
+
+
+async def _look(engine: Engine, record: Record, question: Question) -> dict[str, Any]:
+    seen, busy = await _observe(engine, record, question)
+    running = record.applied if seen.alive else None
+    pending = [change.path for change in compare(OPTIONS, running, record.declared) if change.option.change == NEXT_START] if running else []
+    return {
+        **machine_facts(record, seen),
+        "busy": busy,
+        "declared": _spelled(record.declared),
+        "applied": _spelled(running) if running else None,
+        "observed": _observed(seen),
+        "drift": _drift(record, seen),
+        "pending_restart": pending,
+        "service": await _service(engine, record),
+        "process": _process(seen),
+        "argv": record.argv,
+        "events": recorder.last_events(record.directory, question.events),
+    }
+
+
+async def _observe(engine: Engine, record: Record, question: Question) -> tuple[Observed, str | None]:
+    """A machine that a task works on is not asked: what can be seen from outside is said, and who works on it."""
+    try:
+        async with engine.hold(record.name, Deadline(_LOCK_SECONDS)):
+            return await observe(engine.host, record, Deadline(question.timeout)), None
+    except LockedError as exc:
+        pid = living_pid(record.directory)
+        return Observed("busy" if pid else "stopped", pid), str(exc.data["holder"])
+
+
+def _spelled(spec: dict[str, Any]) -> dict[str, Any]:
+    """A normal form as a user would write it, defaults included; keyed lists stay dicts by name."""
+    spelled = {}
+    for option in OPTIONS:
+        value = spec.get(option.name)
+        if option.type == "keyed" and value:
+            value = {name: readable(option, item) for name, item in value.items()}
+        else:
+            value = readable(option, value)
+        spelled[option.name] = value
+    return spelled
+
+
+def _observed(seen: Observed) -> dict[str, Any]:
+    return {"status": seen.status, "pid": seen.pid, "missing_disks": list(seen.missing), "why": seen.why}
+
+
+def _drift(record: Record, seen: Observed) -> list[dict[str, Any]]:
+    """What differs from what was applied, without anybody having declared it."""
+    drift = [{"path": f"disks[{disk}]", "applied": "present", "observed": "its file is gone"} for disk in seen.missing]
+    argv = _command_line(seen.pid)
+    if argv and argv != record.argv:
+        drift.append({"path": "argv", "applied": record.argv, "observed": argv})
+    return drift
+
+
+def _command_line(pid: int | None) -> list[str]:
+    try:
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().split("\0")[:-1]
+    except OSError:
+        return []
+
+
+async def _service(engine: Engine, record: Record) -> dict[str, Any]:
+    try:
+        facts = (await engine.host.supervisor(record).facts([record.unit]))[record.unit]
+    except MaqetError as exc:
+        return {"state": "unknown", "why": str(exc)}
+    return {"state": facts.state, **facts.properties}
+
+
+def _process(seen: Observed) -> dict[str, Any]:
+    """The hardening that is in force, read back from the kernel."""
+    if seen.pid is None:
+        return {}
+    facts = process_facts(seen.pid)
+    return {
+        "no_new_privileges": facts.get("NoNewPrivs") == "1",
+        "seccomp": facts.get("Seccomp") == "2",
+        "umask": facts.get("Umask"),
+        "memory_rss": int(facts.get("VmRSS", "0 kB").split()[0]) * 1024,
+    }
