@@ -87,7 +87,9 @@ make_environment() {
         printf '%s\n' "$stamp" >"$environment/stamp"
     fi
     flock -u 9
-    export PATH="$environment/bin:$PATH" LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
+    # No other Python than the distribution's.
+    export PATH=$environment/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+    export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
     export ANSIBLE_HOME=${ANSIBLE_HOME:-$environment/ansible}
     export ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_INVENTORY_UNPARSED_WARNING=false
     # No one's own settings reach in; what differs from the defaults is above.
@@ -96,12 +98,14 @@ make_environment() {
 }
 
 # The files of the checkout as git would commit them, NUL-separated; all of them without git.
-list_checkout() {
-    git -C "$checkout" -c safe.directory='*' ls-files -z --cached --others --exclude-standard 2>/dev/null \
-        | (cd "$checkout" && while IFS= read -rd '' file; do
-            if [[ -f $file ]]; then printf '%s\0' "$file"; fi
-        done)
-}
+list_checkout() (
+    cd "$checkout" || exit
+    if git -c safe.directory='*' rev-parse --git-dir >/dev/null 2>&1; then
+        git -c safe.directory='*' ls-files -z --cached --others --exclude-standard
+    else
+        find . -type f -print0
+    fi | while IFS= read -rd '' file; do if [[ -f $file ]]; then printf '%s\0' "$file"; fi; done
+)
 
 # copy_checkout DIRECTORY: those files, in a new directory.
 copy_checkout() {
