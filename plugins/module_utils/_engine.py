@@ -146,8 +146,8 @@ def _describe(plan: Plan, old: Record | None, new: Record | None, seen: Observed
     if old is None and new:
         outcome.after = {**new.raw, "state": plan.status}
         return
-    outcome.before = {change.path: readable(change.option, change.before) for change in plan.changes}
-    outcome.after = {change.path: readable(change.option, change.after) for change in plan.changes}
+    for change in plan.changes:
+        outcome.before[change.path], outcome.after[change.path] = readable(change)
     if plan.status == "absent" and old:
         outcome.before, outcome.after = dict(old.raw), {}
     outcome.before["state"], outcome.after["state"] = seen.status, plan.status

@@ -15,7 +15,7 @@ from ._host import recorder
 from ._host.deadline import Deadline
 from ._host.liveness import living_pid, process_facts
 from ._host.observe import observe
-from ._plan.diff import compare, readable
+from ._plan.diff import compare, spell
 from ._plan.plan import Observed
 from ._plan.record import Record
 from ._spec.declaration import OPTIONS
@@ -65,8 +65,8 @@ async def _look(engine: Engine, record: Record, question: Question) -> dict[str,
     return {
         **machine_facts(record, seen),
         "busy": busy,
-        "declared": _spelled(record.declared),
-        "applied": _spelled(running) if running else None,
+        "declared": spell(OPTIONS, record.declared),
+        "applied": spell(OPTIONS, running) if running else None,
         "observed": _observed(seen),
         "drift": _drift(record, seen),
         "pending_restart": pending,
@@ -85,19 +85,6 @@ async def _observe(engine: Engine, record: Record, question: Question) -> tuple[
     except LockedError as exc:
         pid = living_pid(record.directory)
         return Observed("busy" if pid else "stopped", pid), str(exc.data["holder"])
-
-
-def _spelled(spec: dict[str, Any]) -> dict[str, Any]:
-    """A normal form as a user would write it, defaults included; keyed lists stay dicts by name."""
-    spelled = {}
-    for option in OPTIONS:
-        value = spec.get(option.name)
-        if option.type == "keyed" and value:
-            value = {name: readable(option, item) for name, item in value.items()}
-        else:
-            value = readable(option, value)
-        spelled[option.name] = value
-    return spelled
 
 
 def _observed(seen: Observed) -> dict[str, Any]:

@@ -82,12 +82,13 @@ async def _converse(wish: Talk, record: Record, pid: int, deadline: Deadline, *,
     sent = [command for command in wish.commands if not check or is_read(command)]
     changes = not all(is_read(command) for command in wish.commands)
     results = []
-    version = ""
+    seen = Observed("stopped")
     try:
         async with open_monitor(record.sockets["qmp"], deadline) as monitor:
-            version = monitor.qemu_version
             for command in sent:
                 results.append(await monitor.execute(command["execute"], command.get("arguments")))
+            if not (sent and sent[-1]["execute"] == "quit"):
+                seen = Observed((await monitor.execute("query-status"))["status"], pid, qemu_version=monitor.qemu_version)
     except UnresponsiveError as exc:
         # quit may end the stream before its reply, and does what it was asked to.
         if not (len(results) + 1 == len(sent) and sent[-1]["execute"] == "quit" and "closed" in exc.message):
@@ -96,7 +97,7 @@ async def _converse(wish: Talk, record: Record, pid: int, deadline: Deadline, *,
             ) from exc
         results.append({})
     events = await _events(wish, record, start, check=check)
-    return Answer(results, events, changes, machine_facts(record, Observed("", living_pid(record.directory), qemu_version=version)))
+    return Answer(results, events, changes, machine_facts(record, seen))
 
 
 async def _events(wish: Talk, record: Record, start: int, *, check: bool) -> list[dict[str, Any]]:

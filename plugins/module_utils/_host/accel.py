@@ -21,12 +21,12 @@ def why_no_kvm(arch: str) -> str:
         return f"this host is {here}, the guest {arch}"
     if not os.path.exists(_DEVICE):
         return f"there is no {_DEVICE}"
-    if not os.access(_DEVICE, os.R_OK | os.W_OK):
-        return f"{_DEVICE} may not be opened by this user (the group kvm may)"
     # A device without the processor's own module (kvm_pvm) opens and never runs a stock kernel.
     vendors = [name for name in ("kvm_intel", "kvm_amd") if os.path.isdir(f"/sys/module/{name}")]
     if here in ("x86_64", "i386") and not vendors:
         return f"{_DEVICE} is there without kvm_intel or kvm_amd, and stock kernels hang on such a one"
+    if not os.access(_DEVICE, os.R_OK | os.W_OK):
+        return f"{_DEVICE} may not be opened by this user (the group kvm may)"
     return ""
 
 

@@ -120,7 +120,7 @@ class Systemd:
         return {"ExecStop": " ".join(_quoted(word) for word in words), "TimeoutStopSec": f"{service.stop_seconds + _STOP_MARGIN:g}s"}
 
 
-def manager_version(runtime: str | None) -> str:
+def manager_version() -> str:
     """``252`` or the like; empty without systemd."""
     try:
         return run([find_program("systemctl"), "--version"]).split()[1]

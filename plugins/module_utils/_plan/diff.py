@@ -78,11 +78,29 @@ def settle(applied: dict[str, Any], change: Change) -> dict[str, Any]:
     return settled
 
 
-def readable(option: Option, value: Any) -> Any:
-    """A normal value as a user would write it."""
-    if option.type == "size" and value is not None:
+def readable(change: Change) -> tuple[Any, Any]:
+    """A change's values before and after, as a user would write them."""
+    spell = _spell_element if change.where[-1] != change.option.name else spell_option
+    return spell(change.option, change.before), spell(change.option, change.after)
+
+
+def spell(options: tuple[Option, ...], spec: dict[str, Any]) -> dict[str, Any]:
+    """A normal form as a user would write it; what is empty stays out."""
+    spelled = {option.name: spell_option(option, spec.get(option.name)) for option in options}
+    return {name: value for name, value in spelled.items() if value not in (None, {}, [])}
+
+
+def spell_option(option: Option, value: Any) -> Any:
+    if value is None:
+        return None
+    if option.type == "size":
         return format_size(value)
-    if option.options and isinstance(value, dict):
-        named = {inner.name: readable(inner, value.get(inner.name)) for inner in option.options}
-        return {name: item for name, item in named.items() if item not in (None, {}, [])}
+    if option.type == "map":
+        return spell(option.options, value)
+    if option.type == "keyed":
+        return [_spell_element(option, element) for element in value.values()]
     return value
+
+
+def _spell_element(option: Option, element: Any) -> Any:
+    return spell(option.options, element) if option.options and element else element

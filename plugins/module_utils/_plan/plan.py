@@ -190,7 +190,7 @@ def _to_apply(new: Record) -> tuple[list[Step], tuple[str, ...]]:
         if change.option.change == NEXT_START:
             pending.append(change.path)
         elif change.option.live:
-            before, after = (readable(change.option, value) for value in (change.before, change.after))
+            before, after = readable(change)
             live.append(Tell(f"{change.path}: {before} → {after}", tuple(change.option.live(change, site)), change))
     return live, tuple(pending)
 

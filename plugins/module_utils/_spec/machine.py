@@ -31,10 +31,15 @@ def default_arch() -> str:
     return _ARCHES.get(here, here)
 
 
+def default_machine(arch: str) -> str:
+    """The machine type, or its alias, of an architecture's guests."""
+    return _MACHINES.get(arch, "virt")
+
+
 def fill(spec: dict[str, Any]) -> None:
     """Defaults that depend on the host or on one another."""
     spec["arch"] = spec["arch"] or default_arch()
-    spec["machine"] = spec["machine"] or _MACHINES.get(spec["arch"], "virt")
+    spec["machine"] = spec["machine"] or default_machine(spec["arch"])
 
 
 def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:

@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The edge: Ansible's parameters in, the engine's answer out. Nothing below knows of ``AnsibleModule``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ._errors import MaqetError
+
+
+class Module(AnsibleModule):
+    """Ansible's own, which also says what an unknown option was probably meant to be."""
+
+    def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
+        checked = getattr(self, "validation_result", None)
+        unknown = sorted(getattr(checked, "unsupported_parameters", ()) or (), key=str)
+        if unknown and not kwargs:
+            msg = "; ".join(_unknown(name, self.argument_spec) for name in unknown)
+        if checked and not kwargs and isinstance(self.params.get("name"), str):
+            msg = f"{self.params['name']}: {msg}"
+        super().fail_json(msg=msg, **kwargs)
+
+
+def _unknown(name: Any, argument_spec: dict[str, Any]) -> str:
+    from ._spec.validate import nearest
+
+    words = name.split(".") if isinstance(name, str) else list(name)
+    known = argument_spec
+    for word in words[:-1]:
+        known = known.get(word, {}).get("options") or {}
+    return f"{'.'.join(words)}: is no option here. {nearest(words[-1], list(known))}"
+
+
+def run(work: Callable[[Module], dict[str, Any]], argument_spec: dict[str, Any], **rules: Any) -> None:
+    """Do a module's work: what it returns is the result, what it raises the failure."""
+    module = Module(argument_spec=argument_spec, supports_check_mode=True, **rules)
+    try:
+        result = work(module)
+    except MaqetError as exc:
+        fail(module, exc)
+    for words in dict.fromkeys(result.pop("warnings", [])):
+        module.warn(words)
+    module.exit_json(**result)
+
+
+def fail(module: Module, error: MaqetError, **result: Any) -> NoReturn:
+    """End with an error that names the machine, says what to do, and carries its data."""
+    name = module.params.get("name")
+    message = f"{name}: {error}" if isinstance(name, str) else str(error)
+    module.fail_json(msg=message, error=type(error).__name__, hint=error.hint, **{**error.data, **result})
+
+
+def diff(name: str, before: dict[str, Any], after: dict[str, Any], actions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ansible's diff: the declaration before and after, and the actions in order."""
+    if not actions:
+        return []
+    lines = [f"  {number}. {action['summary']}" for number, action in enumerate(actions, 1)]
+    texts = {"before": _yaml(before), "after": _yaml(after), "before_header": name, "after_header": name}
+    return [texts, {"prepared": "\n".join(["actions:", *lines, ""])}]
+
+
+def _yaml(data: dict[str, Any]) -> str:
+    if not data:
+        return ""
+    try:
+        import yaml
+    except ImportError:
+        import json
+
+        return json.dumps(data, indent=2, sort_keys=True) + "\n"
+    text: str = yaml.safe_dump(data, default_flow_style=False, sort_keys=True, allow_unicode=True)
+    return text

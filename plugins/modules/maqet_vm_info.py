@@ -1,0 +1,149 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: maqet_vm_info
+short_description: What is known of machines
+version_added: 0.1.0
+description:
+  - Returns machines of the calling user as declared, as applied to the running QEMU, and as observed, with the drift
+    between the last two.
+  - A machine that does not answer is reported V(unresponsive) and holds no other up.
+options:
+  name:
+    description:
+      - Names of machines. All when left out. A machine that does not exist is left out of the answer.
+    type: list
+    elements: str
+  labels:
+    description:
+      - Only machines that have each of these labels with this value.
+    type: dict
+  events:
+    description:
+      - How many of the last QMP events of each machine to return.
+    type: int
+    default: 10
+  timeout:
+    description:
+      - Seconds that a machine's monitor may take to answer.
+    type: float
+    default: 5
+extends_documentation_fragment:
+  - maqet.qemu.attributes
+  - maqet.qemu.attributes.info
+seealso:
+  - module: maqet.qemu.maqet_vm
+author:
+  - The maqet.qemu authors (@maqet)
+"""
+
+EXAMPLES = r"""
+- name: Every machine of this user
+  maqet.qemu.maqet_vm_info:
+  register: all
+
+- name: Names of those that run
+  ansible.builtin.debug:
+    msg: "{{ all.vms | selectattr('status', 'eq', 'running') | map(attribute='name') }}"
+
+- name: One machine and its last 50 events
+  maqet.qemu.maqet_vm_info:
+    name: [web]
+    events: 50
+    timeout: 2
+
+- name: Machines of a role
+  maqet.qemu.maqet_vm_info:
+    labels:
+      role: database
+"""
+
+RETURN = r"""
+vms:
+  description: One item a machine, by name.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The machine's name.
+      type: str
+      sample: web
+    status:
+      description: V(stopped), V(suspended), V(unresponsive), V(busy) (a task works on it), or QEMU's own word.
+      type: str
+      sample: running
+    busy:
+      description: The task that works on the machine, if any.
+      type: str
+      sample: pid 4711 (maqet_vm) since 12:00:00
+    declared:
+      description: The whole declaration, defaults included.
+      type: dict
+      sample: {memory: 1GiB, cpus: 2}
+    applied:
+      description: The same, as the running QEMU has it. Null when it does not run.
+      type: dict
+      sample: {memory: 512MiB, cpus: 2}
+    observed:
+      description: What was seen.
+      type: dict
+      sample: {status: running, pid: 4711, missing_disks: [], why: ''}
+    drift:
+      description: What differs from what was applied though nobody declared it.
+      type: list
+      elements: dict
+      sample: []
+    pending_restart:
+      description: Paths of options that wait for the next start.
+      type: list
+      elements: str
+      sample: [memory]
+    service:
+      description: What the supervisor says, in systemd's words.
+      type: dict
+      sample: {state: active, NRestarts: '0', Result: success}
+    process:
+      description: The QEMU process, with the hardening that is in force.
+      type: dict
+      sample: {no_new_privileges: true, seccomp: true, umask: '0077', memory_rss: 73400320}
+    argv:
+      description: The exact command line of the last start.
+      type: list
+      elements: str
+      sample: [/usr/bin/qemu-system-x86_64, -name, 'guest=web,debug-threads=on']
+    events:
+      description: The last QMP events, oldest first.
+      type: list
+      elements: dict
+      sample: []
+"""
+
+from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, run
+from ansible_collections.maqet.qemu.plugins.module_utils._survey import Question, survey
+
+ARGUMENTS = {
+    "name": {"type": "list", "elements": "str"},
+    "labels": {"type": "dict"},
+    "events": {"type": "int", "default": 10},
+    "timeout": {"type": "float", "default": 5},
+}
+
+
+def answer(module: Module) -> dict:
+    params = module.params
+    vms, warnings = survey(Question(params["name"], params["labels"], params["events"], params["timeout"]))
+    return {"changed": False, "vms": vms, "warnings": warnings}
+
+
+def main() -> None:
+    run(answer, ARGUMENTS)
+
+
+if __name__ == "__main__":
+    main()
