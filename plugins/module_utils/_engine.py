@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +21,8 @@ from ._host.host import Host
 from ._host.observe import observe
 from ._plan.plan import Observed, Plan, Wish, make_plan
 from ._plan.record import Record
+from ._spec.declaration import declare
+from ._spec.identity import check_name
 from ._spec.nic import forwards
 
 
@@ -85,10 +88,11 @@ class Engine:
                     held.discard()
 
     async def _reach(self, wish: Wish, outcome: Outcome, *, check: bool) -> None:
-        from ._host.prepare import check_declaration
-
+        check_name(wish.name)
         stored = self.host.store.load([wish.name]).get(wish.name)
-        check_declaration(wish, stored)
+        raw = wish.declaration(stored)
+        if raw is not None and (stored is None or raw != stored.raw):
+            declare(raw)  # what is wrong is said before anything is locked or asked
         if stored is None and (check or wish.raw is None):
             # Nothing to lock, and a task that writes nothing leaves no lock behind either.
             await self._reach_held(wish, None, outcome, check=check)
@@ -97,12 +101,9 @@ class Engine:
             await self._reach_held(wish, record, outcome, check=check)
 
     async def _reach_held(self, wish: Wish, old: Record | None, outcome: Outcome, *, check: bool) -> None:
-        from ._host.prepare import prepare, refuse_moving
-
         deadline = Deadline(wish.timeout)
-        new = await prepare(self.host, wish, old, keep=not check)
+        new = await self._renew(wish, old, check=check)
         seen = await observe(self.host, old, deadline)
-        refuse_moving(wish, old, alive=seen.alive)
         plan = make_plan(wish, old, new, seen)
         if plan.steps and new:
             from ._host.preflight import preflight
@@ -119,6 +120,21 @@ class Engine:
         outcome.changed = bool(plan.steps)
         outcome.warnings += self.host.store.warnings
         outcome.vm = machine_facts(None if wish.state == "absent" and not check else new, seen)
+
+    async def _renew(self, wish: Wish, old: Record | None, *, check: bool) -> Record | None:
+        """The record as the task wants it; None when nothing is stored and nothing declared."""
+        raw = wish.declaration(old)
+        if raw is None:
+            return None
+        if old is None or raw != old.raw:
+            from ._host.prepare import prepare
+
+            new = await prepare(self.host, wish, raw, old, keep=not check)
+        else:
+            new = copy.deepcopy(old)
+        if wish.supervisor != "auto":
+            new.supervisor = wish.supervisor
+        return new
 
     async def _apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome, deadline: Deadline) -> None:
         from ._host.actions import ACTIONS, Work

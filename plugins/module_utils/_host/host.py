@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
 from .._plan.record import Record
-from . import process, systemd
 from .paths import Paths, find_paths
 from .state import Store
 
-Supervisor = Union[systemd.Systemd, process.Process]
+if TYPE_CHECKING:
+    from .process import Process
+    from .systemd import Systemd
+
+    Supervisor = Union[Systemd, Process]
 
 
 class Host:
@@ -22,21 +25,27 @@ class Host:
     def __init__(self, paths: Paths | None = None) -> None:
         self.paths = paths or find_paths()
         self.store = Store(self.paths)
-        self._systemd: systemd.Systemd | None = None
+        self._systemd: Systemd | None = None
 
     def choose_supervisor(self, wished: str) -> str:
         """``systemd`` where the user's manager answers, else ``process``; or what was wished."""
         if wished != "auto":
             return wished
-        return systemd.NAME if systemd.is_usable(self.paths.runtime) else process.NAME
+        from .systemd import why_unusable
+
+        return "process" if why_unusable(self.paths.runtime) else "systemd"
 
     def supervisor(self, record: Record) -> Supervisor:
         """The one that runs the machine.
 
         :raises HostError: it is systemd's, and no user manager answers.
         """
-        if record.supervisor == process.NAME:
-            return process.Process({record.unit: record.directory})
+        if record.supervisor == "process":
+            from .process import Process
+
+            return Process({record.unit: record.directory})
         if self._systemd is None:
-            self._systemd = systemd.Systemd(self.paths.runtime)
+            from .systemd import Systemd
+
+            self._systemd = Systemd(self.paths.runtime)
         return self._systemd

@@ -11,17 +11,20 @@ import os
 import shutil
 import signal
 import time
+from typing import TYPE_CHECKING
 
 from .._errors import MaqetError, StartError, UnresponsiveError
 from .._plan.record import Record
 from . import recorder
 from .deadline import Deadline
-from .host import Supervisor
 from .liveness import living_pid, send_signal, wait_for_end
 from .observe import MONITOR_SECONDS
 from .paths import make_private
 from .qmp import open_monitor
 from .supervisor import Service
+
+if TYPE_CHECKING:
+    from .host import Supervisor
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
 _LOG_LINES = 15

@@ -11,12 +11,11 @@ import os
 import uuid
 from typing import Any
 
-from .._errors import HostError, SpecError
+from .._errors import SpecError
 from .._plan.plan import Wish
 from .._plan.record import Record
-from .._spec.declaration import declare, merge
+from .._spec.declaration import declare
 from .._spec.disk import disk_files
-from .._spec.identity import check_name
 from .._spec.nic import make_mac
 from .._spec.validate import nearest
 from . import ports
@@ -25,38 +24,16 @@ from .probe import find_qemu, qemu_facts
 from .qemu_img import image_info
 
 
-def wished_raw(wish: Wish, old: Record | None) -> dict[str, Any] | None:
-    """The declaration that the task means: its own, that over the stored one, or the stored one."""
-    if wish.raw is None:
-        return old.raw if old else None
-    if wish.update == "merge" and old:
-        return merge(old.raw, wish.raw)
-    return wish.raw
+async def prepare(host: Host, wish: Wish, raw: dict[str, Any], old: Record | None, *, keep: bool) -> Record:
+    """The record to be.
 
-
-def check_declaration(wish: Wish, old: Record | None) -> None:
-    """Refuse what can be refused before anything is locked or asked."""
-    check_name(wish.name)
-    raw = wished_raw(wish, old)
-    if raw is not None and (old is None or raw != old.raw):
-        declare(raw)
-
-
-async def prepare(host: Host, wish: Wish, old: Record | None, *, keep: bool) -> Record | None:
+    :param raw: a declaration that is not the stored one.
+    :param keep: whether what is asked of QEMU may be cached (not in check mode).
     """
-    :param keep: whether what was asked of QEMU may be cached (not in check mode).
-    :return: the record to be; None when nothing is stored and nothing declared.
-    """
-    raw = wished_raw(wish, old)
-    if raw is None:
-        return None
     new = copy.deepcopy(old) if old else _blank(host, wish)
-    if old and wish.supervisor not in ("auto", old.supervisor):
-        new.supervisor = wish.supervisor
-    if old is None or raw != old.raw:
-        new.raw, new.declared = raw, declare(raw)
-        await _identify(host, old, new, keep=keep)
-        _sort_files(old, new)
+    new.raw, new.declared = raw, declare(raw)
+    await _identify(host, old, new, keep=keep)
+    _sort_files(old, new)
     return new
 
 
@@ -110,11 +87,3 @@ def _sort_files(old: Record | None, new: Record) -> None:
             if item.disk not in declared and item.owned and old.declared["disks"][item.disk]["on_remove"] == "delete":
                 new.doomed[item.disk] = item.file
     new.made = {disk: size for disk, size in new.made.items() if disk in declared}
-
-
-def refuse_moving(wish: Wish, old: Record | None, *, alive: bool) -> None:
-    """A running machine stays with the supervisor that started it."""
-    if old and alive and wish.supervisor not in ("auto", old.supervisor):
-        raise HostError(
-            f"the machine runs under supervisor {old.supervisor}, so {wish.supervisor} cannot have it", hint="state: stopped first, or supervisor: auto"
-        )

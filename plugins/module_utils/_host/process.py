@@ -19,13 +19,10 @@ from .command import find_program
 from .liveness import living_pid
 from .supervisor import Service, UnitFacts
 
-NAME = "process"
-
 
 class Process:
     """:param directories: a machine's directory by its unit's name."""
 
-    name = NAME
     restarts = False
 
     def __init__(self, directories: dict[str, str]) -> None:

@@ -10,7 +10,6 @@ those. Rows are written before the side effects that they announce; no transacti
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import sqlite3
@@ -173,6 +172,8 @@ class Store:
 
     def _from_directories(self, names: list[str] | None) -> dict[str, Record]:
         """Records of machines whose ``machine.json`` can be read."""
+        import glob
+
         records = {}
         for file in sorted(glob.glob(f"{glob.escape(self._paths.machines)}/*/machine.json")):
             try:

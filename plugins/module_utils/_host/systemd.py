@@ -17,7 +17,6 @@ from .command import find_program, run, run_aside
 from .paths import write_private
 from .supervisor import Service, UnitFacts
 
-NAME = "systemd"
 SLICE = "maqet.slice"
 _FACTS = "Id,ActiveState,SubState,Result,MainPID,NRestarts,ActiveEnterTimestamp,MemoryCurrent,CPUUsageNSec,Restart"
 _AT_REST = ("inactive", "failed")
@@ -30,11 +29,6 @@ _STATIC = {
 }
 # systemd counts from its own start of ExecStop=; ours ends first and says what it saw.
 _STOP_MARGIN = 5
-
-
-def is_usable(runtime: str | None) -> bool:
-    """Whether the user's systemd answers."""
-    return bool(runtime) and not why_unusable(runtime)
 
 
 def why_unusable(runtime: str | None) -> str:
@@ -54,7 +48,6 @@ def why_unusable(runtime: str | None) -> str:
 class Systemd:
     """:param runtime: the user's runtime directory, where its manager listens."""
 
-    name = NAME
     restarts = True
 
     def __init__(self, runtime: str | None) -> None:

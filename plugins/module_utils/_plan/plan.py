@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .._errors import MachineError, RefusedError, SpecError, UnresponsiveError
-from .._spec.declaration import OPTIONS
+from .._spec.declaration import OPTIONS, merge
 from .._spec.disk import disk_files
 from .._spec.option import NEXT_START
 from .diff import Change, compare, readable
@@ -29,6 +29,12 @@ class Wish(NamedTuple):
     timeout: float = 60
     force: bool = False
     supervisor: str = "auto"
+
+    def declaration(self, old: Record | None) -> dict[str, Any] | None:
+        """The declaration that is meant: the task's own, that over the stored one, or the stored one."""
+        if self.raw is None:
+            return old.raw if old else None
+        return merge(old.raw, self.raw) if self.update == "merge" and old else self.raw
 
 
 class Observed(NamedTuple):
@@ -70,6 +76,8 @@ def make_plan(wish: Wish, old: Record | None, new: Record | None, seen: Observed
         that is not known).
     :raises MaqetError: when the wish cannot be fulfilled; nothing has been done then.
     """
+    if old and seen.alive and wish.supervisor not in ("auto", old.supervisor):
+        raise RefusedError(f"the machine runs under supervisor {old.supervisor}", hint="state: stopped first, or supervisor: auto")
     if wish.state == "absent":
         return _absent(wish, old, new, seen)
     if new is None:
@@ -78,7 +86,7 @@ def make_plan(wish: Wish, old: Record | None, new: Record | None, seen: Observed
     if old:
         _refuse_impossible(changes)
     steps: list[Step] = []
-    if old is None or (old.raw, old.declared, old.identity) != (new.raw, new.declared, new.identity):
+    if old is None or old != new:
         steps.append(Define(new=old is None, paths=tuple(change.path for change in changes) if old else ()))
     more, pending, status = _reach(wish, new, seen)
     return Plan((*steps, *more), changes, pending, status)

@@ -23,7 +23,7 @@ _ARGUMENT_TYPES = {"size": "str", "map": "dict"}
 _SCHEMA_TYPES = {"str": "string", "size": "string", "path": "string", "int": "integer", "bool": "boolean", "dict": "object", "map": "object"}
 
 
-@dataclass(frozen=True)
+@dataclass(repr=False, eq=False)
 class Option:
     """One key of a machine's declaration.
 
