@@ -13,6 +13,7 @@ import pwd
 import resource
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 from ._errors import MaqetError
@@ -130,30 +131,31 @@ def _limits(host: Host) -> dict[str, Any]:
 
 
 def _problems(facts: dict[str, Any]) -> list[dict[str, str]]:
-    problems: list[dict[str, str]] = []
+    """What is in the way, the worst first."""
+    found = [*_lacking(facts), *_host_problems(facts)]
+    return [{"problem": problem, "fix": fix} for problem, fix in found]
 
-    def found(problem: str, fix: str) -> None:
-        problems.append({"problem": problem, "fix": fix})
 
-    user, manager, kvm = facts["user"]["name"], facts["user_manager"], facts["accelerators"]["kvm"]
+def _lacking(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if facts["qemu"]["reason"]:
-        found(facts["qemu"]["reason"], f"Install QEMU for {facts['arch']} (qemu-system-x86 on Debian for x86_64)")
-    if kvm["reason"]:
-        fix = f"usermod -aG kvm {user}, then log in again" if "may not be opened" in kvm["reason"] else "None on this host: machines run on tcg, slower"
-        found(f"kvm is not used: {kvm['reason']}", fix)
-    if not manager["usable"]:
-        found(
-            f"machines run without systemd: {manager['reason']}",
-            f"loginctl enable-linger {user} as root; without systemd nothing restarts a machine that failed",
-        )
-    elif not manager["linger"]:
-        found(f"{user} does not linger: machines end with the last session", f"loginctl enable-linger {user} as root")
+        yield facts["qemu"]["reason"], f"Install QEMU for {facts['arch']} (qemu-system-x86 on Debian for x86_64)"
     for tool, fix in _NEEDED.items():
         if not facts["tools"][tool]:
-            found(f"the program {tool} is missing", fix)
+            yield f"the program {tool} is missing", fix
     for library, requirement in _LIBRARIES.items():
         if not facts["libraries"][library]:
-            found(f"the Python library {library} is missing", f"pip install '{requirement}' for the interpreter that runs the modules")
+            yield f"the Python library {library} is missing", f"pip install '{requirement}' for the interpreter that runs the modules"
+
+
+def _host_problems(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    user, manager, kvm = facts["user"]["name"], facts["user_manager"], facts["accelerators"]["kvm"]
+    if kvm["reason"]:
+        for_group = f"usermod -aG kvm {user}, then log in again"
+        yield f"kvm is not used: {kvm['reason']}", for_group if "group" in kvm["reason"] else "None here: machines run on tcg, slower"
+    if not manager["usable"]:
+        fix = f"loginctl enable-linger {user} as root; without systemd nothing restarts a machine that failed"
+        yield f"machines run without systemd: {manager['reason']}", fix
+    elif not manager["linger"]:
+        yield f"{user} does not linger: machines end with the last session", f"loginctl enable-linger {user} as root"
     if facts["limits"]["socket_path_room"] < 0:
-        found("socket paths are too long", "Use a shorter XDG_RUNTIME_DIR or TMPDIR")
-    return problems
+        yield "socket paths are too long", "Use a shorter XDG_RUNTIME_DIR or TMPDIR"

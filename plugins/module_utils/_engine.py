@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, AsyncIterator
+from typing import Any
 
-from ._errors import MaqetError
+from ._errors import HostError, MaqetError
 from ._host import lock
 from ._host.deadline import Deadline
 from ._host.host import Host
@@ -58,23 +58,25 @@ class Engine:
 
     def run(self, wishes: list[Wish], *, check: bool = False) -> list[Outcome]:
         """Bring each machine to its wish; an error is its machine's alone."""
-        work = [(wish.name, lambda outcome, wish=wish: self._reach(wish, outcome, check=check)) for wish in wishes]
-        return asyncio.run(self.each(work))
+        by_name = {wish.name: wish for wish in wishes}
+        return asyncio.run(self.each(list(by_name), lambda outcome: self._reach(by_name[outcome.name], outcome, check=check)))
 
-    async def each(self, work: list[tuple[str, Callable[[Outcome], Awaitable[None]]]]) -> list[Outcome]:
+    async def each(self, names: list[str], work: Callable[[Outcome], Awaitable[None]]) -> list[Outcome]:
         """Every machine's work, so many at a time; what one raises ends up in its outcome."""
         gate = asyncio.Semaphore(self._parallel)
 
-        async def one(name: str, job: Callable[[Outcome], Awaitable[None]]) -> Outcome:
+        async def one(name: str) -> Outcome:
             outcome = Outcome(name)
             async with gate:
                 try:
-                    await job(outcome)
+                    await work(outcome)
                 except MaqetError as exc:
                     outcome.error = exc
+                except OSError as exc:
+                    outcome.error = HostError(f"{exc.filename or name}: {exc.strerror or exc}", hint="Check its owner, its mode and the free space")
             return outcome
 
-        return list(await asyncio.gather(*(one(name, job) for name, job in work)))
+        return list(await asyncio.gather(*(one(name) for name in names)))
 
     @asynccontextmanager
     async def hold(self, name: str, deadline: Deadline) -> AsyncIterator[Record | None]:
@@ -112,9 +114,8 @@ class Engine:
         outcome.pending_restart = list(plan.pending)
         if plan.steps:
             _describe(plan, old, new, seen, outcome)
-        if plan.steps and not check:
-            record = new or old
-            assert record
+        record = new or old
+        if record and plan.steps and not check:
             await self._apply(plan, wish, record, outcome, deadline)
             seen = await self._look_again(wish, record, deadline)
         outcome.changed = bool(plan.steps)

@@ -64,9 +64,7 @@ class CommandError(HostError):
 
     def __init__(self, argv: list[str], returncode: int, output: str, *, hint: str = "") -> None:
         words = " ".join(output.split())
-        super().__init__(
-            f"{argv[0]} ended with exit code {returncode}: {words}", hint=hint, cmd=argv, rc=returncode, stderr=output
-        )
+        super().__init__(f"{argv[0]} ended with exit code {returncode}: {words}", hint=hint, cmd=argv, rc=returncode, stderr=output)
 
 
 class StateError(HostError):

@@ -14,10 +14,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ._errors import MaqetError
 
 
-class Module(AnsibleModule):
+class Module(AnsibleModule):  # type: ignore[misc]
     """Ansible's own, which also says what an unknown option was probably meant to be."""
 
-    def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
+    def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:  # type: ignore[misc]
         checked = getattr(self, "validation_result", None)
         unknown = sorted(getattr(checked, "unsupported_parameters", ()) or (), key=str)
         if unknown and not kwargs:

@@ -40,15 +40,12 @@ class Question(NamedTuple):
 def survey(question: Question, *, engine: Engine | None = None) -> tuple[list[dict[str, Any]], list[str]]:
     """What is known of each machine, by name; and warnings."""
     engine = engine or Engine(parallel=64)
-    records = [record for record in engine.host.store.load(question.names).values() if _has(record, question.labels or {})]
+    records = {name: record for name, record in engine.host.store.load(question.names).items() if _has(record, question.labels or {})}
 
-    def job(record: Record) -> Any:
-        async def look(outcome: Outcome) -> None:
-            outcome.vm = await _look(engine, record, question)
+    async def look(outcome: Outcome) -> None:
+        outcome.vm = await _look(engine, records[outcome.name], question)
 
-        return look
-
-    outcomes = asyncio.run(engine.each([(record.name, job(record)) for record in records]))
+    outcomes = asyncio.run(engine.each(list(records), look))
     machines = [outcome.vm or {"name": outcome.name, "error": str(outcome.error)} for outcome in outcomes]
     return machines, engine.host.store.warnings
 
@@ -93,9 +90,9 @@ def _observed(seen: Observed) -> dict[str, Any]:
 
 def _drift(record: Record, seen: Observed) -> list[dict[str, Any]]:
     """What differs from what was applied, without anybody having declared it."""
-    drift = [{"path": f"disks[{disk}]", "applied": "present", "observed": "its file is gone"} for disk in seen.missing]
+    drift: list[dict[str, Any]] = [{"path": f"disks[{disk}]", "applied": "present", "observed": "its file is gone"} for disk in seen.missing]
     argv = _command_line(seen.pid)
-    if argv and argv != record.argv:
+    if argv and [word for word in argv if word != "-S"] != record.argv:
         drift.append({"path": "argv", "applied": record.argv, "observed": argv})
     return drift
 

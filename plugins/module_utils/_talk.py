@@ -55,7 +55,7 @@ def talk(wish: Talk, *, check: bool = False, engine: Engine | None = None) -> An
     async def one(outcome: Outcome) -> None:
         answers.append(await _talk(engine, wish, check=check))
 
-    outcome = asyncio.run(engine.each([(wish.name, one)]))[0]
+    outcome = asyncio.run(engine.each([wish.name], one))[0]
     if outcome.error:
         raise outcome.error
     return answers[0]
@@ -109,9 +109,7 @@ async def _events(wish: Talk, record: Record, start: int, *, check: bool) -> lis
     while not any(matches(wish.wait_for, event) for event in events):
         if deadline.over:
             seen = ", ".join(event["event"] for event in events) or "none"
-            raise MachineError(
-                f"no event {wish.wait_for['event']} came within {deadline.seconds:g} s", hint=f"Events seen: {seen}", events=events
-            )
+            raise MachineError(f"no event {wish.wait_for['event']} came within {deadline.seconds:g} s", hint=f"Events seen: {seen}", events=events)
         await asyncio.sleep(_PAUSE)
         more, position = recorder.read_events(record.directory, position)
         events += more

@@ -174,8 +174,8 @@ vm:
       - {nic: lan, protocol: tcp, listen: 127.0.0.1, host: 20022, guest: 22}
 """
 
-from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, diff, fail, run
 from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine
+from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, diff, fail, run
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.plan import Wish
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, given
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import argument_spec

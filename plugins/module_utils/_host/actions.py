@@ -84,17 +84,16 @@ async def start(work: Work, step: step_types.Start) -> None:
     if not step.as_before:
         spec = record.declared
         record.accel, _warning = choose_accel(spec["accel"], spec["arch"])
-        parts = blueprint(spec, record.site(paused=step.paused))
+        parts = blueprint(spec, record.site())
         record.argv = [find_qemu(spec["arch"]), *command_line(parts), *spec["extra_args"]]
         record.applied = spec
-    elif "-S" not in record.argv:
-        record.argv = [*record.argv, "-S"]
     work.save()
     service = Service(
         machine=record.name,
         unit=record.unit,
         directory=record.directory,
         argv=record.argv,
+        paused=step.paused,
         properties=unit_properties(record.applied or record.declared),
         qmp_socket=record.sockets["qmp"],
         stop_seconds=work.wish.shutdown_timeout,
@@ -124,9 +123,7 @@ async def restore(work: Work, step: step_types.Restore) -> None:
             await memory.load(monitor, record.directory, work.deadline)
     except MaqetError as exc:
         await launch.end(record, work.host.supervisor(record), force=True, shutdown=work.deadline)
-        raise MachineError(
-            f"the saved memory cannot be loaded: {exc.message}", hint="It stays as it is; state: stopped with force: true gives it up"
-        ) from exc
+        raise MachineError(f"the saved memory cannot be loaded: {exc.message}", hint="It stays as it is; state: stopped with force: true gives it up") from exc
     work.witness("memory loaded")
     await discard(work, step_types.Discard())
 

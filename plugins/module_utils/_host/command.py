@@ -35,7 +35,7 @@ def run(argv: list[str], *, env: Mapping[str, str] | None = None, timeout: float
     :raises CommandError: when it ends with an error or does not end.
     """
     try:
-        done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
     except subprocess.TimeoutExpired as exc:
         raise CommandError(argv, -1, f"no end after {timeout:g} s") from exc
     except OSError as exc:

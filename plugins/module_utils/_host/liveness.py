@@ -63,10 +63,10 @@ async def wait_for_end(pid: int, deadline: Deadline) -> bool:
     except ProcessLookupError:
         return True
     loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(descriptor, lambda: ended.done() or ended.set_result(None))
+    ended = asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
     try:
-        await asyncio.wait_for(ended, deadline.left)
+        await asyncio.wait_for(ended.wait(), deadline.left)
         return True
     except asyncio.TimeoutError:
         return False

@@ -10,6 +10,7 @@ import hashlib
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from typing import NamedTuple
 
 from .._errors import HostError
@@ -107,8 +108,6 @@ def write_private(path: str, text: str) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as exc:
-        try:
+        with suppress(OSError):
             os.unlink(temporary)
-        except OSError:
-            pass
         raise HostError(f"cannot write {path}: {exc.strerror}", hint="Check its directory's owner and the free space") from exc

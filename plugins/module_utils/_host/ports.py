@@ -52,13 +52,12 @@ def _candidates(word: str) -> Iterator[int]:
 
 def why_taken(item: Forward) -> str:
     """Why the host's port cannot be listened on; empty when it can."""
-    assert item.host
     kind = socket.SOCK_STREAM if item.protocol == "tcp" else socket.SOCK_DGRAM
     with socket.socket(socket.AF_INET, kind) as probe:
         if item.protocol == "tcp":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((item.listen, item.host))
+            probe.bind((item.listen, item.host or 0))
         except PermissionError:
             return f"ports below {_unprivileged()} need root"
         except OSError as exc:
@@ -76,9 +75,7 @@ def check(wanted: list[Forward], held: list[Forward]) -> None:
         reason = "" if item.host is None or (item.protocol, item.host) in ours else why_taken(item)
         if reason:
             path = f"nics[{item.nic}].forwards[{item.protocol}/{item.guest}].host"
-            raise HostError(
-                f"{path}: port {item.host} on {item.listen} cannot be used: {reason}", hint="Use another port, or auto", path=path
-            )
+            raise HostError(f"{path}: port {item.host} on {item.listen} cannot be used: {reason}", hint="Use another port, or auto", path=path)
 
 
 def _unprivileged() -> str:

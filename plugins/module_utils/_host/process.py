@@ -34,6 +34,7 @@ class Process:
     @staticmethod
     def _start(service: Service) -> None:
         directory = service.directory
+        argv = [*service.argv, *(["-S"] if service.paused else [])]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         descriptors = [
             os.open(f"{directory}/hello.json", os.O_RDONLY),
@@ -43,9 +44,7 @@ class Process:
         stdin, stdout, stderr = descriptors
         try:
             # setsid --fork ends at once: QEMU is nobody's child, in a session of its own.
-            subprocess.run(
-                [find_program("setsid"), "--fork", *service.argv], stdin=stdin, stdout=stdout, stderr=stderr, cwd="/", umask=0o077, check=True
-            )
+            subprocess.run([find_program("setsid"), "--fork", *argv], stdin=stdin, stdout=stdout, stderr=stderr, cwd="/", umask=0o077, check=True)
         except (OSError, subprocess.SubprocessError) as exc:
             raise HostError(f"cannot start QEMU: {exc}") from exc
         finally:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .._errors import HostError, SpecError
 from .._spec.disk import DiskFile
+from .._spec.size import format_size
 from .command import find_program, run_aside
 
 _HINT = "Install qemu-utils (Debian) or qemu-img (Fedora)"
@@ -31,7 +32,7 @@ async def make_disk(disk: DiskFile) -> None:
     temporary = f"{disk.file}.new"
     argv = [find_program("qemu-img", _HINT), "create", "-q", "-f", disk.format]
     if disk.image:
-        argv += ["-b", os.path.abspath(disk.image), "-F", await _base_format(disk)]
+        argv += ["-b", os.path.abspath(disk.image), "-F", await _base_format(disk, disk.image)]
     argv.append(temporary)
     if disk.size:
         argv.append(str(disk.size))
@@ -49,14 +50,14 @@ async def grow_disk(disk: DiskFile) -> None:
     await run_aside([find_program("qemu-img", _HINT), "resize", "-q", "-f", disk.format, disk.file, str(disk.size)])
 
 
-async def _base_format(disk: DiskFile) -> str:
-    assert disk.image
-    facts = await image_info(disk.image)
+async def _base_format(disk: DiskFile, image: str) -> str:
+    facts = await image_info(image)
     path = f"disks[{disk.disk}].image"
     outside = facts.get("full-backing-filename") or facts.get("format-specific", {}).get("data", {}).get("data-file")
     if outside:
-        raise HostError(f"{path}: {disk.image} leans on another file of this host ({outside})", hint="Flatten it: qemu-img convert -O qcow2")
+        raise HostError(f"{path}: {image} leans on another file of this host ({outside})", hint="Flatten it: qemu-img convert -O qcow2")
     if disk.size and disk.size < facts["virtual-size"]:
-        raise SpecError(f"{path}", f"is larger ({facts['virtual-size']} bytes) than disks[{disk.disk}].size", hint="Give a size at least as large, or leave it out")
+        hint = "Give a size at least as large, or leave it out"
+        raise SpecError(path, f"is larger ({format_size(facts['virtual-size'])}) than disks[{disk.disk}].size", hint=hint)
     form: str = facts["format"]
     return form

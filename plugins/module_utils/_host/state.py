@@ -27,6 +27,9 @@ _TABLES = """
 CREATE TABLE machines (name TEXT PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE ports (protocol TEXT, port INTEGER, listen TEXT, machine TEXT NOT NULL, PRIMARY KEY (protocol, port, listen));
 """
+_SELECT = """
+SELECT record FROM machines WHERE ?1 = 'null' OR name IN (SELECT value FROM json_each(?1)) ORDER BY name
+"""
 _BUSY_SECONDS = 30
 # Releases before 3.51.3 can corrupt a DB when its WAL is reset (sqlite.org, release log of 3.51.3).
 _WAL_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)
@@ -49,15 +52,19 @@ class Store:
             connection = self._open() if os.path.exists(self._paths.db) else None
             if connection is None:
                 return self._from_directories(names)
-            marks = ",".join("?" * len(names or ()))
-            where = "" if names is None else f" WHERE name IN ({marks})"
-            rows = connection.execute(f"SELECT record FROM machines{where} ORDER BY name", names or ()).fetchall()
-            return {record.name: record for record in (Record.load(json.loads(row[0])) for row in rows)}
+            rows = connection.execute(_SELECT, (json.dumps(names),)).fetchall()
+            return {record.name: record for record in (self._record(row[0]) for row in rows)}
         except sqlite3.DatabaseError as exc:
             if not _is_torn(exc):
                 raise self._explain(exc) from exc
             self.close()
             return self._from_directories(names)
+
+    def _record(self, text: str) -> Record:
+        try:
+            return Record.load(json.loads(text))
+        except (ValueError, TypeError, AttributeError) as exc:
+            raise StateError(f"a row of {self._paths.db} cannot be read", hint="Remove that file: it is made again from the machines' directories") from exc
 
     def save(self, record: Record) -> None:
         """Store the record, its host ports with it.

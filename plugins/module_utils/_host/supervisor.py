@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 class Service(NamedTuple):
     """A machine as a supervisor runs it.
 
+    :param paused: start with the virtual CPUs stopped, this once: a restart after a crash runs.
     :param properties: the unit's limits and restart policy, in systemd's words.
     :param stop_seconds: how long the guest may take to power down when the host shuts down.
     """
@@ -20,6 +21,7 @@ class Service(NamedTuple):
     unit: str
     directory: str
     argv: list[str]
+    paused: bool
     properties: dict[str, str]
     qmp_socket: str
     stop_seconds: float

@@ -10,6 +10,7 @@ import inspect
 import os
 import socket
 import sys
+from contextlib import suppress
 
 from .._errors import CommandError, HostError
 from . import powerdown
@@ -69,14 +70,23 @@ class Systemd:
         argv.append(f"--description=maqet machine {service.machine}")
         for key, value in {**_STATIC, **self._files(service), **self._stop(service, script), **service.properties}.items():
             argv.append(f"--property={key}={value}")
-        # systemd replaces $NAME in a unit's arguments.
-        argv += ["--", *(word.replace("$", "$$") for word in service.argv)]
+        # systemd replaces $NAME in a unit's arguments: by nothing, once start.env is gone.
+        argv += ["--", *(word.replace("$", "$$") for word in service.argv), "$MAQET_START"]
+        _forget_start_file(service)
+        if service.paused:
+            write_private(_start_file(service), "MAQET_START=-S\n")
+        try:
+            await self._run_unit(argv, service.unit)
+        finally:
+            _forget_start_file(service)
+
+    async def _run_unit(self, argv: list[str], unit: str) -> None:
         try:
             await run_aside(argv, env=self._env)
         except CommandError as exc:
             if "already" not in str(exc):
                 raise
-            await run_aside([find_program("systemctl"), "--user", "reset-failed", service.unit], env=self._env)
+            await run_aside([find_program("systemctl"), "--user", "reset-failed", unit], env=self._env)
             await run_aside(argv, env=self._env)
 
     async def stop(self, unit: str) -> None:
@@ -103,6 +113,7 @@ class Systemd:
             "StandardInput": f"file:{directory}/hello.json",
             "StandardOutput": f"append:{directory}/events.jsonl",
             "StandardError": f"append:{directory}/qemu.log",
+            "EnvironmentFile": f"-{_start_file(service)}",
         }
 
     @staticmethod
@@ -119,6 +130,15 @@ def manager_version() -> str:
         return run([find_program("systemctl"), "--version"]).split()[1]
     except (HostError, IndexError):
         return ""
+
+
+def _start_file(service: Service) -> str:
+    return f"{service.directory}/start.env"
+
+
+def _forget_start_file(service: Service) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(_start_file(service))
 
 
 def _quoted(word: str) -> str:

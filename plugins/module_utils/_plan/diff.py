@@ -33,9 +33,7 @@ def compare(options: tuple[Option, ...], before: dict[str, Any], after: dict[str
     return list(_compare(options, before, after, "", ()))
 
 
-def _compare(
-    options: tuple[Option, ...], before: dict[str, Any], after: dict[str, Any], path: str, where: tuple[str, ...]
-) -> Iterator[Change]:
+def _compare(options: tuple[Option, ...], before: dict[str, Any], after: dict[str, Any], path: str, where: tuple[str, ...]) -> Iterator[Change]:
     for option in options:
         old, new = before.get(option.name), after.get(option.name)
         if old == new:
@@ -50,9 +48,7 @@ def _compare(
             yield Change(here, spot, option, old, new)
 
 
-def _compare_keyed(
-    option: Option, before: dict[str, Any], after: dict[str, Any], path: str, where: tuple[str, ...]
-) -> Iterator[Change]:
+def _compare_keyed(option: Option, before: dict[str, Any], after: dict[str, Any], path: str, where: tuple[str, ...]) -> Iterator[Change]:
     for name in [*before, *(name for name in after if name not in before)]:
         old, new = before.get(name), after.get(name)
         here = f"{path}[{name}]"

@@ -14,7 +14,10 @@ from .._spec.disk import disk_files
 from .._spec.option import NEXT_START
 from .diff import Change, compare, readable
 from .record import Record
-from .steps import DeleteDisk, Define, Discard, GrowDisk, MakeDisk, Remove, Restore, Start, Step, Stop, Suspend, Tell
+from .steps import Define, DeleteDisk, Discard, GrowDisk, MakeDisk, Remove, Restore, Start, Step, Stop, Suspend, Tell
+
+# Of these QEMU says itself that only a reset helps.
+_BEYOND_REPAIR = ("internal-error", "guest-panicked", "shutdown")
 
 
 class Wish(NamedTuple):
@@ -119,13 +122,13 @@ def _reach(wish: Wish, new: Record, seen: Observed) -> tuple[list[Step], tuple[s
     if not seen.alive:
         return _reach_from_rest(wish, new, seen)
     live, pending = _to_apply(new)
-    again = wish.state == "restarted" or (bool(pending) and wish.on_restart_needed == "restart" and wish.state in ("started", "paused"))
-    if pending and not again and wish.on_restart_needed == "fail" and wish.state not in ("stopped", "suspended"):
-        raise RefusedError(
-            f"needs a restart to take effect: {', '.join(pending)}", hint="on_restart_needed: restart or defer", pending_restart=list(pending)
-        )
+    stays = wish.state in ("started", "paused", "present")
+    again = wish.state == "restarted" or (bool(pending) and wish.on_restart_needed == "restart" and stays)
+    if pending and wish.on_restart_needed == "fail" and stays:
+        raise RefusedError(f"needs a restart to take effect: {', '.join(pending)}", hint="on_restart_needed: restart or defer", pending_restart=list(pending))
     if again:
-        steps = [Stop(wish.force), *at_rest(new), Start(wish.state == "paused")]
+        paused = wish.state == "paused" or (wish.state == "present" and seen.status == "paused")
+        steps = [Stop(wish.force), *at_rest(new), Start(paused)]
         pending = ()
     elif wish.state == "stopped":
         steps, pending = [Stop(wish.force), *at_rest(new)], ()
@@ -167,6 +170,8 @@ def _run_or_pause(wish: Wish, new: Record, seen: Observed) -> list[Step]:
         unloaded = seen.status in ("prelaunch", "restore-vm")
         return [Restore() if unloaded else Discard(), *_continue(wish)]
     if wish.state == "started" and seen.status not in ("running", "unresponsive"):
+        if seen.status in _BEYOND_REPAIR:
+            raise MachineError(f"the guest cannot go on: {seen.status}", hint="state: restarted with force: true starts it anew")
         return _continue(wish)
     if wish.state == "paused" and seen.status == "running":
         return [Tell("pause", ({"execute": "stop"},))]

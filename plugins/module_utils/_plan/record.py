@@ -55,8 +55,8 @@ class Record:
         uses += ["vnc"] if self.declared.get("display", {}).get("type") == "vnc" else []
         return {use: f"{self.run_dir}/{use}.sock" for use in uses}
 
-    def site(self, *, accel: str = "", paused: bool = False) -> Site:
-        return Site(self.name, accel or self.accel, self.directory, self.sockets, self.identity, paused)
+    def site(self) -> Site:
+        return Site(self.name, self.accel, self.directory, self.sockets, self.identity)
 
     def dump(self) -> dict[str, Any]:
         return asdict(self)

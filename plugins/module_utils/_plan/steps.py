@@ -15,10 +15,7 @@ from .diff import Change
 
 
 # Without comparison and repr a dataclass is made in a sixth of the time, and every task pays for these.
-_step = dataclass(repr=False, eq=False)
-
-
-@_step
+@dataclass(repr=False, eq=False)
 class Step:
     """``action`` is the word in the task's ``actions``."""
 
@@ -33,7 +30,7 @@ class Step:
         return {}
 
 
-@_step
+@dataclass(repr=False, eq=False)
 class Define(Step):
     """Store the declaration."""
 
@@ -45,7 +42,7 @@ class Define(Step):
         return "define the machine" if self.new else f"store the new declaration ({', '.join(self.paths) or 'as written'})"
 
 
-@_step
+@dataclass(repr=False, eq=False)
 class MakeDisk(Step):
     """Make a disk's file."""
 
@@ -61,7 +58,7 @@ class MakeDisk(Step):
         return {"disk": self.disk.disk, "file": self.disk.file}
 
 
-@_step
+@dataclass(repr=False, eq=False)
 class GrowDisk(Step):
     """Grow a disk's file."""
 
@@ -75,7 +72,7 @@ class GrowDisk(Step):
         return {"disk": self.disk.disk, "file": self.disk.file}
 
 
-@_step
+@dataclass(repr=False, eq=False)
 class DeleteDisk(Step):
     """Delete the file of a disk that left the declaration."""
 
@@ -90,7 +87,7 @@ class DeleteDisk(Step):
         return {"disk": self.disk, "file": self.file}
 
 
-@_step
+@dataclass(repr=False, eq=False)
 class Start(Step):
     """Start QEMU; ``as_before``: with the command line it last had, for memory that was saved from it."""
 
@@ -102,7 +99,7 @@ class Start(Step):
         return "start with the virtual CPUs stopped" if self.paused else "start"
 
 
-@_step
+@dataclass(repr=False, eq=False)
 class Stop(Step):
     """End QEMU, by ``force`` without asking the guest."""
 
@@ -113,7 +110,7 @@ class Stop(Step):
         return "stop at once" if self.force else "ask the guest to power down"
 
 
-@_step
+@dataclass(repr=False, eq=False)
 class Suspend(Step):
     """Save the memory and end QEMU."""
 
@@ -123,7 +120,7 @@ class Suspend(Step):
         return "save the guest's memory and stop"
 
 
-@_step
+@dataclass(repr=False, eq=False)
 class Restore(Step):
     """Load the saved memory into a QEMU that was started for it."""
 
@@ -133,7 +130,7 @@ class Restore(Step):
         return "load the guest's saved memory"
 
 
-@_step
+@dataclass(repr=False, eq=False)
 class Discard(Step):
     """Give up the saved memory."""
 
@@ -143,7 +140,7 @@ class Discard(Step):
         return "discard the guest's saved memory"
 
 
-@_step
+@dataclass(repr=False, eq=False)
 class Tell(Step):
     """QMP commands that change the running machine; ``change`` is what they put in force."""
 
@@ -159,7 +156,7 @@ class Tell(Step):
         return {"commands": list(self.commands)}
 
 
-@_step
+@dataclass(repr=False, eq=False)
 class Remove(Step):
     """Remove all that is the machine's."""
 

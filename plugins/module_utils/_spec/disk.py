@@ -15,7 +15,6 @@ from .part import Part
 from .site import Site
 from .size import format_size
 
-
 # A node name of QEMU has at most 31 characters; ours are disk-<name>.
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,25}$"
 _NAME_EXPECTS = "1 to 26 letters, digits, '_', '.' or '-', the first a letter or digit"

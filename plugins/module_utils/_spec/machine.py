@@ -50,5 +50,3 @@ def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:
     yield Part("accel", {"accel": site.accel})
     yield Part("sandbox", dict(_SANDBOX))
     yield Part("pidfile", f"{site.directory}/qemu.pid")
-    if site.paused:
-        yield Part("S")

@@ -105,9 +105,7 @@ def check(spec: dict[str, Any]) -> Iterator[SpecError]:
 
 def forwards(spec: dict[str, Any], identity: dict[str, Any]) -> list[Forward]:
     """Every forward of the machine; ``auto`` ones carry the port allotted in ``identity``."""
-    return [
-        _forward(name, forward, identity) for name, nic in spec["nics"].items() for forward in nic["forwards"].values()
-    ]
+    return [_forward(name, forward, identity) for name, nic in spec["nics"].items() for forward in nic["forwards"].values()]
 
 
 def _forward(nic: str, forward: dict[str, Any], identity: dict[str, Any]) -> Forward:

@@ -130,10 +130,7 @@ def normalize(options: tuple[Option, ...], raw: dict[str, Any], path: str = "") 
 
     :raises SpecError: a size below its minimum, or one key twice in a keyed list.
     """
-    return {
-        option.name: _normal(option, raw.get(option.name), f"{path}.{option.name}" if path else option.name)
-        for option in options
-    }
+    return {option.name: _normal(option, raw.get(option.name), f"{path}.{option.name}" if path else option.name) for option in options}
 
 
 def _normal(option: Option, value: Any, path: str) -> Any:

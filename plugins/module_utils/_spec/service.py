@@ -32,7 +32,8 @@ OPTIONS = (
 def check(spec: dict[str, Any]) -> Iterator[SpecError]:
     limit = spec["resources"]["memory_max"]
     if limit and limit < spec["memory"]:
-        yield SpecError("resources.memory_max", "is less than memory: the guest would be killed for using what it was given", hint="Leave room for QEMU itself: memory and 256MiB more")
+        why = "is less than memory: the guest would be killed for using what it was given"
+        yield SpecError("resources.memory_max", why, hint="Leave room for QEMU itself: memory and 256MiB more")
 
 
 def unit_properties(spec: dict[str, Any]) -> dict[str, str]:

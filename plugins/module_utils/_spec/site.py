@@ -17,7 +17,6 @@ class Site(NamedTuple):
     :param sockets: path by use: ``qmp``, ``monitor``, ``agent``, ``serial``, ``vnc``.
     :param identity: what was made once and is stored: ``uuid``, ``machine`` (versioned type), ``macs`` by NIC,
         ``ports`` by ``<nic>/<protocol>/<guest port>``, ``formats`` by disk.
-    :param paused: start with the virtual CPUs stopped.
     """
 
     name: str
@@ -25,4 +24,3 @@ class Site(NamedTuple):
     directory: str
     sockets: dict[str, str]
     identity: dict[str, Any]
-    paused: bool = False

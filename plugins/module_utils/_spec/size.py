@@ -15,9 +15,8 @@ EXPECTS = "a number and its unit (B, K, M, G, T, KiB, MiB, GiB, TiB), such as 51
 
 def parse_size(text: str) -> int:
     """Bytes of a size that matches :data:`PATTERN`."""
-    match = re.match(r"^([0-9.]+)([BKMGT])", text)
-    assert match, text
-    return int(float(match.group(1)) * UNITS[match.group(2)])
+    number, unit = re.findall(r"^([0-9.]+)([BKMGT])", text)[0]
+    return int(float(number) * UNITS[unit])
 
 
 def format_size(count: int) -> str:
