@@ -26,8 +26,9 @@ from .supervisor import Service
 if TYPE_CHECKING:
     from .host import Supervisor
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.03
 _LOG_LINES = 15
+_BREATH = 0.1
 # A guest may sleep through its first power button while it boots.
 _AGAIN_SECONDS = 10.0
 _QUIT_SECONDS = 5.0
@@ -67,13 +68,13 @@ async def _greeting(record: Record, supervisor: Supervisor, logged: int, deadlin
         if deadline.over:
             raise _start_error(record, logged, f"QEMU did not answer within {deadline.seconds:g} s")
         await asyncio.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        pause = min(pause * 1.3, _LONGEST_PAUSE)
 
 
 async def _has_ended(record: Record, supervisor: Supervisor) -> bool:
     if living_pid(record.directory):
         return False
-    await asyncio.sleep(_LONGEST_PAUSE)
+    await asyncio.sleep(_BREATH)  # between its first words and its pid file, or systemd's notice of its exit
     if living_pid(record.directory):
         return False
     facts = (await supervisor.facts([record.unit]))[record.unit]
