@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The house: who may import whom, and how large its rooms are."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PLUGINS = Path(__file__).parents[2] / "plugins"
+UTILS = "ansible_collections.maqet.qemu.plugins.module_utils"
+# Imports point to a room on a lower floor, or stay in their own.
+FLOORS = (
+    ("_errors",),
+    ("_spec",),
+    ("_plan",),
+    ("_host",),
+    ("_engine",),
+    ("_talk", "_survey", "_diagnosis"),
+    ("_module",),
+    ("modules",),
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+FILES = [file for file in sorted(PLUGINS.rglob("*.py")) if file.parent.name != "doc_fragments"]
+TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
+EACH_FILE = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PLUGINS)))
+LINES_OF_A_FUNCTION, LINES_OF_A_FILE = 40, 400
+TEXTS = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
+
+
+def module_name(file: Path) -> str:
+    words = file.relative_to(PLUGINS).with_suffix("").parts
+    return ".".join(["ansible_collections.maqet.qemu.plugins", *(word for word in words if word != "__init__")])
+
+
+def room(name: str) -> str:
+    """``_spec`` for a module of ours; empty for everybody else's."""
+    if name.startswith(f"{UTILS}."):
+        return name[len(UTILS) + 1 :].split(".")[0]
+    return "modules" if name.startswith("ansible_collections.maqet.qemu.plugins.modules") else ""
+
+
+def imports(file: Path, tree: ast.AST) -> set[str]:
+    """Every module that is imported anywhere in the file, by its full name."""
+    package = module_name(file).split(".")[: None if file.name == "__init__.py" else -1]
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *(node.module or "").split(".")]).strip(".")
+            # ``from . import x``: x may be a module.
+            found |= {f"{base}.{alias.name}" for alias in node.names} if node.level or room(base) or base == UTILS else {base}
+    return found
+
+
+@EACH_FILE
+def test_imports_point_one_way(file):
+    here = room(module_name(file))
+    assert here in FLOOR, f"which floor is {here or file.name} on?"
+    there = {room(name) for name in imports(file, TREES[file])} - {"", here}
+    assert {other for other in there if FLOOR.get(other, 99) >= FLOOR[here]} == set()
+
+
+def test_an_arrow_that_points_up_is_seen():
+    tree = ast.parse("def late():\n    from .._host import state\n    from ..._utils import x\n    import json\n")
+    file = PLUGINS / "module_utils/_spec/disk.py"
+    assert room(f"{UTILS}._host.state") == "_host"
+    assert f"{UTILS}._host.state" in imports(file, tree)
+
+
+@EACH_FILE
+def test_sizes(file):
+    tree = TREES[file]
+    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    assert {node.name for node in functions if node.end_lineno - node.lineno >= LINES_OF_A_FUNCTION} == set()
+    texts = [node for node in tree.body if isinstance(node, ast.Assign) and {getattr(target, "id", "") for target in node.targets} & TEXTS]
+    lines = len(file.read_text(encoding="utf-8").splitlines()) - sum(node.end_lineno - node.lineno for node in texts)
+    assert lines <= LINES_OF_A_FILE
+
+
+def test_check_mode_is_read_in_one_file():
+    readers = {
+        file.name
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr == "check_mode")
+        or (isinstance(node, ast.Constant) and node.value in ("check_mode", "_ansible_check_mode"))
+    }
+    assert len(readers) == 1
+
+
+def test_the_module_stays_at_the_edge():
+    users = {file.name for file in FILES if "AnsibleModule" in {getattr(node, "id", "") for node in ast.walk(TREES[file])}}
+    assert {name for name in users if name != "_module.py"} == set()
+
+
+def test_no_family_renders():
+    families = PLUGINS / "module_utils/_spec"
+    assert [file.name for file in families.glob("*.py") if "-device" in file.read_text(encoding="utf-8")] == []
