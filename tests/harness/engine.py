@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The engine in this process, or in a child that ends at a step boundary."""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+
+from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine
+from ansible_collections.maqet.qemu.plugins.module_utils._host.host import Host
+from ansible_collections.maqet.qemu.plugins.module_utils._host.paths import Paths
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.plan import Wish
+
+__all__ = ["Wish", "die_at_boundaries", "reach", "reach_all"]
+
+
+def reach(home, name, witness=None, **wish):
+    """What became of the machine."""
+    (outcome,) = reach_all(home, [Wish(name, **wish)], witness=witness)
+    if outcome.error:
+        raise outcome.error
+    return outcome
+
+
+def reach_all(home, wishes, **engine):
+    paths = Paths(f"{home.state}/maqet", f"{home.data}/maqet", f"{home.cache}/maqet", str(home.runtime))
+    host = Host(paths)
+    try:
+        return Engine(host, **engine).run(wishes)
+    finally:
+        host.store.close()
+
+
+class Cut:
+    """A witness that kills its process at the boundary with this number."""
+
+    def __init__(self, number):
+        self.left = number
+
+    def __call__(self, moment):
+        self.left -= 1
+        if self.left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at_boundaries(home, names, wish):
+    """Bring each machine to the wish in a child of its own that dies at a boundary: the first machine's at the first."""
+    children = [_begin_and_die(home, name, number, wish) for number, name in enumerate(names)]
+    for child in children:
+        status = os.waitpid(child, 0)[1]
+        assert os.WIFSIGNALED(status), "the child came to its own end"
+
+
+def _begin_and_die(home, name, number, wish):
+    child = os.fork()
+    if child:
+        return child
+    try:
+        reach(home, name, witness=Cut(number), **wish)
+    except BaseException:  # noqa: BLE001 - the child must not go on as a second pytest
+        traceback.print_exc()
+    os._exit(1)

@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A scratch home: XDG directories below a test's own folder, machine names of its own, and an end that leaves nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+from . import look
+
+CALLBACKS = Path(__file__).with_name("callbacks")
+
+
+def task(module, *, check=False, **arguments):
+    """A task of a play; its failure is the test's to judge."""
+    name = module if "." in module else f"maqet.qemu.{module}"
+    return {name: arguments, "check_mode": check, "diff": True, "ignore_errors": True}
+
+
+def vm(name, *, check=False, **arguments):
+    return task("maqet_vm", check=check, name=name, **arguments)
+
+
+def qmp(name, command, *, check=False, **arguments):
+    return task("maqet_qmp", check=check, name=name, command=command, **arguments)
+
+
+class Home:
+    """:param root: a folder of the test's own."""
+
+    def __init__(self, root):
+        self.root = Path(root)
+        self.runtime = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
+        self.mark = uuid.uuid4().hex[:8]
+        self.state, self.data, self.cache = (self.root / word for word in ("state", "data", "cache"))
+        self._names = []
+        self._plays = 0
+        for directory in (self.state, self.data, self.cache):
+            directory.mkdir(parents=True)
+
+    @property
+    def environment(self):
+        folders = {"XDG_STATE_HOME": self.state, "XDG_DATA_HOME": self.data, "XDG_CACHE_HOME": self.cache, "XDG_RUNTIME_DIR": self.runtime}
+        return {**os.environ, **{key: str(folder) for key, folder in folders.items()}}
+
+    def name(self, word="vm"):
+        """A machine's name that nobody else on this host has."""
+        name = f"t{self.mark}-{word}"
+        self._names.append(name)
+        return name
+
+    def directory(self, name):
+        return self.data / "maqet/vms" / name
+
+    def sockets(self, name):
+        return self.runtime / "maqet" / hashlib.sha256(name.encode()).hexdigest()[:8]
+
+    def qemus(self, name):
+        return look.qemus(self.directory(name))
+
+    def pid(self, name):
+        """Of the machine's one QEMU."""
+        (pid,) = self.qemus(name)
+        return pid
+
+    def play(self, *tasks, **variables):
+        """The results of the tasks, run by one ansible-playbook."""
+        return self.end(self.begin(*tasks, **variables))
+
+    def begin(self, *tasks, **variables):
+        """An ansible-playbook that runs the tasks; :meth:`end` waits for it."""
+        self._plays += 1
+        file = self.root / f"play-{self._plays}.json"
+        file.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": list(tasks)}]))
+        settings = {"ANSIBLE_STDOUT_CALLBACK": "results", "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS), "ANSIBLE_LOCALHOST_WARNING": "false"}
+        program = shutil.which("ansible-playbook", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        env = {**self.environment, **settings, "ANSIBLE_HOME": str(self.root / "ansible"), **variables}
+        return subprocess.Popen([program, str(file)], env=env, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    @staticmethod
+    def end(process):
+        output, errors = process.communicate(timeout=150)
+        results = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        assert process.returncode == 0 and results, output + errors
+        return results if len(results) > 1 else results[0]
+
+    def started(self, name, **arguments):
+        """A small machine, declared and running; the result's ``vm``."""
+        result = self.play(vm(name, **{"memory": "64MiB", **arguments}))
+        assert not result["failed"], result
+        return result["vm"]
+
+    def traces(self, name):
+        """All that is left of a machine."""
+        files = [path for path in look.listing(self.state, self.data) if name in path]
+        database = self.state / "maqet/state.db"
+        if database.exists() and name.encode() in database.read_bytes():
+            files.append("a row of the state DB")
+        if self.sockets(name).exists():
+            files.append(str(self.sockets(name)))
+        return files + look.units(name) + self.qemus(name)
+
+    def close(self):
+        """End every machine, however it is: nobody asks its guest."""
+        for _try in range(50):
+            pids = look.qemus(self.root)
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            units = look.units(self.mark)
+            if units:
+                look.systemctl("stop", *units, check=False)
+                look.systemctl("reset-failed", *units, check=False)
+            if not pids and not units:
+                break
+        for name in self._names:
+            shutil.rmtree(self.sockets(name), ignore_errors=True)

@@ -1,0 +1,89 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""We are killed at each boundary of our work: one rerun ends it, a second one finds nothing to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.maqet.qemu.tests.harness import look
+from ansible_collections.maqet.qemu.tests.harness.engine import Wish, die_at_boundaries, reach, reach_all
+
+RAW = {
+    "memory": "64MiB",
+    "disks": [{"name": "root", "size": "8MiB"}],
+    "nics": [{"name": "lan", "forwards": [{"guest": 22}]}],
+    "guest_agent": False,
+}
+MORE = {**RAW, "memory": "80MiB", "disks": [{"name": "root", "size": "16MiB"}, {"name": "data", "size": "1MiB", "format": "raw"}]}
+FORWARDS = {**RAW, "nics": [{"name": "lan", "forwards": [{"guest": 22}, {"guest": 80}]}]}
+GONE = {**RAW, "disks": []}
+DELETING = {**RAW, "disks": [{"name": "root", "size": "8MiB", "on_remove": "delete"}]}
+# wishes before, the wish that is cut off, the status it leads to
+SCENARIOS = {
+    "create and start": ([], {"raw": RAW}, "running"),
+    "start paused": ([{"raw": RAW, "state": "stopped"}], {"state": "paused"}, "prelaunch"),
+    "change and restart": ([{"raw": RAW}], {"raw": MORE, "on_restart_needed": "restart", "force": True}, "running"),
+    "change forwards": ([{"raw": RAW}], {"raw": FORWARDS}, "running"),
+    "pause": ([{"raw": RAW}], {"state": "paused"}, "paused"),
+    "stop": ([{"raw": RAW}], {"state": "stopped", "force": True}, "stopped"),
+    "drop a disk": ([{"raw": DELETING}], {"raw": GONE, "state": "stopped", "force": True}, "stopped"),
+    "suspend": ([{"raw": RAW}], {"state": "suspended"}, "suspended"),
+    "resume": ([{"raw": RAW}, {"state": "suspended"}], {"state": "started"}, "running"),
+    "delete": ([{"raw": RAW}], {"state": "absent", "force": True}, None),
+    "delete suspended": ([{"raw": RAW}, {"state": "suspended"}], {"state": "absent", "force": True}, None),
+}
+ALIVE = ("running", "paused", "prelaunch")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_killed_at_every_boundary(home, supervisor, scenario):
+    before, wish, status = SCENARIOS[scenario]
+    wish = {**wish, "supervisor": supervisor}
+    names = make_machines(home, before, wish, supervisor)
+    die_at_boundaries(home, names, wish)
+    assert all(len(home.qemus(name)) <= 1 for name in names)
+    end_well(reach_all(home, [Wish(name, **wish) for name in names]))
+    pids = {name: home.qemus(name) for name in names}
+    assert {len(found) for found in pids.values()} == {1 if status in ALIVE else 0}
+    for outcome in end_well(reach_all(home, [Wish(name, **wish) for name in names])):
+        assert not outcome.changed, outcome
+        assert outcome.vm.get("status") == status, outcome
+    assert pids == {name: home.qemus(name) for name in names}
+    if scenario == "create and start":
+        assert {look.starts(home.directory(name)) for name in names} == {1}
+    if status is None:
+        assert {name: home.traces(name) for name in names} == {name: [] for name in names}
+
+
+def test_killed_while_it_restarts(home, supervisor):
+    """A restart is wanted on every run, so here the declaration alone is repeated."""
+    wish = {"state": "restarted", "force": True}
+    names = make_machines(home, [{"raw": RAW}], wish, supervisor)
+    die_at_boundaries(home, names, wish)
+    assert all(len(home.qemus(name)) <= 1 for name in names)
+    end_well(reach_all(home, [Wish(name, RAW) for name in names]))
+    pids = {name: home.pid(name) for name in names}
+    assert not any(outcome.changed for outcome in end_well(reach_all(home, [Wish(name, RAW) for name in names])))
+    assert pids == {name: home.pid(name) for name in names}
+
+
+def make_machines(home, before, wish, supervisor):
+    """One machine for each boundary of the wish, all of them at its beginning."""
+    first = home.name("whole")
+    for earlier in before:
+        reach(home, first, supervisor=supervisor, **earlier)
+    moments = []
+    reach(home, first, witness=moments.append, **wish)
+    assert len(moments) > 1
+    names = [home.name(f"at{number}-{moment.replace(' ', '-')}") for number, moment in enumerate(moments)]
+    for earlier in before:
+        end_well(reach_all(home, [Wish(name, supervisor=supervisor, **earlier) for name in names]))
+    return names
+
+
+def end_well(outcomes):
+    assert not [(outcome.name, outcome.error) for outcome in outcomes if outcome.error]
+    return outcomes
