@@ -103,9 +103,8 @@ class Engine:
             await self._reach_held(wish, record, outcome, check=check)
 
     async def _reach_held(self, wish: Wish, old: Record | None, outcome: Outcome, *, check: bool) -> None:
-        deadline = Deadline(wish.timeout)
         new = await self._renew(wish, old, check=check)
-        seen = await observe(self.host, old, deadline)
+        seen = await observe(self.host, old, Deadline(wish.timeout))
         plan = make_plan(wish, old, new, seen)
         if plan.steps and new:
             from ._host.preflight import preflight
@@ -116,8 +115,8 @@ class Engine:
             _describe(plan, old, new, seen, outcome)
         record = new or old
         if record and plan.steps and not check:
-            await self._apply(plan, wish, record, outcome, deadline)
-            seen = await self._look_again(wish, record, deadline)
+            await self._apply(plan, wish, record, outcome)
+            seen = Observed("absent") if wish.state == "absent" else await observe(self.host, record, Deadline(wish.timeout))
         outcome.changed = bool(plan.steps)
         outcome.warnings += self.host.store.warnings
         outcome.vm = machine_facts(None if wish.state == "absent" and not check else new, seen)
@@ -125,8 +124,8 @@ class Engine:
     async def _renew(self, wish: Wish, old: Record | None, *, check: bool) -> Record | None:
         """The record as the task wants it; None when nothing is stored and nothing declared."""
         raw = wish.declaration(old)
-        if raw is None:
-            return None
+        if raw is None or wish.state == "absent":
+            return copy.deepcopy(old)
         if old is None or raw != old.raw:
             from ._host.prepare import prepare
 
@@ -137,10 +136,10 @@ class Engine:
             new.supervisor = wish.supervisor
         return new
 
-    async def _apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome, deadline: Deadline) -> None:
+    async def _apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome) -> None:
         from ._host.actions import ACTIONS, Work
 
-        work = Work(self.host, wish, record, deadline, self._witness)
+        work = Work(self.host, wish, record, self._witness)
         planned, outcome.actions = outcome.actions, []
         for step, action in zip(plan.steps, planned):
             self._witness(f"before {step.action}")
@@ -151,9 +150,6 @@ class Engine:
             # What was done stays said when a later step fails.
             outcome.actions.append(action)
             outcome.changed = True
-
-    async def _look_again(self, wish: Wish, record: Record, deadline: Deadline) -> Observed:
-        return Observed("absent") if wish.state == "absent" else await observe(self.host, record, deadline)
 
 
 def _describe(plan: Plan, old: Record | None, new: Record | None, seen: Observed, outcome: Outcome) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._errors import MaqetError
+from ._errors import HostError, MaqetError
 
 
 class Module(AnsibleModule):  # type: ignore[misc]
@@ -44,6 +44,8 @@ def run(work: Callable[[Module], dict[str, Any]], argument_spec: dict[str, Any],
         result = work(module)
     except MaqetError as exc:
         fail(module, exc)
+    except OSError as exc:
+        fail(module, HostError(f"{exc.filename or 'this host'}: {exc.strerror or exc}", hint="Check its owner, its mode and the free space"))
     for words in dict.fromkeys(result.pop("warnings", [])):
         module.warn(words)
     module.exit_json(**result)

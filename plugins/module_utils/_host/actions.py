@@ -39,9 +39,13 @@ class Work:
     host: Host
     wish: Wish
     record: Record
-    deadline: Deadline
     witness: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def deadline(self) -> Deadline:
+        """A step's own: a slow stop leaves the start its time."""
+        return Deadline(self.wish.timeout)
 
     def save(self) -> None:
         self.witness("before save")

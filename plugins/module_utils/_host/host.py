@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Union
 
 from .._plan.record import Record
@@ -26,6 +27,15 @@ class Host:
         self.paths = paths or find_paths()
         self.store = Store(self.paths)
         self._systemd: Systemd | None = None
+        # Machines are prepared side by side: ports that others were just given, and one question to QEMU at a time.
+        self.promised: dict[tuple[str, int], str] = {}
+        self._probing: asyncio.Lock | None = None
+
+    @property
+    def probing(self) -> asyncio.Lock:
+        if self._probing is None:
+            self._probing = asyncio.Lock()
+        return self._probing
 
     def choose_supervisor(self, wished: str) -> str:
         """``systemd`` where the user's manager answers, else ``process``; or what was wished."""

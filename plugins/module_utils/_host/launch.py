@@ -11,14 +11,14 @@ import os
 import shutil
 import signal
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .._errors import MaqetError, StartError, UnresponsiveError
+from .._errors import MaqetError, QmpError, StartError, UnresponsiveError
 from .._plan.record import Record
 from . import recorder
 from .deadline import Deadline
 from .liveness import living_pid, send_signal, wait_for_end
-from .observe import MONITOR_SECONDS
 from .paths import make_private
 from .qmp import open_monitor
 from .supervisor import Service
@@ -123,7 +123,8 @@ async def _climb_down(record: Record, pid: int, *, force: bool, shutdown: Deadli
     if not force:
         first = shutdown.within(min(_AGAIN_SECONDS, shutdown.seconds / 2))
         for rung in (first, shutdown):
-            if await _ask(record, "system_powerdown") and await wait_for_end(pid, rung):
+            # A guest whose CPUs are stopped hears no button.
+            if await _ask(record, "cont", "system_powerdown") and await wait_for_end(pid, rung):
                 return "the guest powered down"
     if await _ask(record, "quit") and await wait_for_end(pid, Deadline(_QUIT_SECONDS)):
         return "QEMU quit" if force else "QEMU quit: the guest did not power down in time"
@@ -132,11 +133,13 @@ async def _climb_down(record: Record, pid: int, *, force: bool, shutdown: Deadli
     return "QEMU was killed: its monitor did not answer"
 
 
-async def _ask(record: Record, command: str) -> bool:
-    """Whether the command reached QEMU; ``quit`` may end the stream before its reply."""
+async def _ask(record: Record, *commands: str) -> bool:
+    """Whether the commands reached QEMU; ``quit`` may end the stream before its reply."""
     try:
-        async with open_monitor(record.sockets["qmp"], Deadline(MONITOR_SECONDS if command != "quit" else _QUIT_SECONDS)) as monitor:
-            await monitor.execute(command)
+        async with open_monitor(record.sockets["qmp"], Deadline(_QUIT_SECONDS)) as monitor:
+            for command in commands:
+                with suppress(QmpError):  # a guest that cannot go on
+                    await monitor.execute(command)
     except UnresponsiveError as exc:
         return "closed during" in exc.message
     return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-from .._errors import UnresponsiveError
+from .._errors import HostError, UnresponsiveError
 from .._plan.plan import Observed
 from .._plan.record import Record
 from .._spec.disk import disk_files
@@ -45,7 +45,10 @@ async def _await_return(host: Host, record: Record, deadline: Deadline) -> int |
     """The pid of a QEMU that systemd is about to start again after a crash."""
     if not record.argv:
         return None
-    supervisor = host.supervisor(record)
+    try:
+        supervisor = host.supervisor(record)
+    except HostError:
+        return None  # no manager, no unit; a start says so itself
     while supervisor.restarts and not deadline.over:
         pid = living_pid(record.directory)
         if pid is not None:

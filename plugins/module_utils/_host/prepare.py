@@ -16,12 +16,12 @@ from .._plan.plan import Wish
 from .._plan.record import Record
 from .._spec.declaration import declare
 from .._spec.disk import disk_files
-from .._spec.nic import make_mac
+from .._spec.nic import forwards, make_mac
 from .._spec.validate import nearest
 from . import ports
 from .host import Host
 from .probe import find_qemu, qemu_facts
-from .qemu_img import image_info
+from .qemu_img import base_format, image_info
 
 
 async def prepare(host: Host, wish: Wish, raw: dict[str, Any], old: Record | None, *, keep: bool) -> Record:
@@ -49,7 +49,8 @@ async def _identify(host: Host, old: Record | None, new: Record, *, keep: bool) 
     same = old is not None and (old.declared["arch"], old.declared["machine"]) == board
     identity["machine"] = stored["machine"] if same else await _versioned(host, *board, keep=keep)
     identity["macs"] = {name: make_mac(identity["uuid"], name) for name in spec["nics"]}
-    identity["ports"] = ports.allot(new, host.store.ports())
+    identity["ports"] = ports.allot(new, {**host.store.ports(), **host.promised})
+    host.promised.update({(item.protocol, item.host): new.name for item in forwards(spec, identity) if item.host})
     identity["formats"] = await _formats(new)
     new.identity = identity
 
@@ -57,7 +58,8 @@ async def _identify(host: Host, old: Record | None, new: Record, *, keep: bool) 
 async def _versioned(host: Host, arch: str, machine: str, *, keep: bool) -> str:
     """The machine type behind an alias (``q35`` → ``pc-q35-7.2``), so that a new QEMU does not change the board."""
     binary = find_qemu(arch)
-    machines = (await qemu_facts(host.paths, binary, keep=keep))["machines"]
+    async with host.probing:
+        machines = (await qemu_facts(host.paths, binary, keep=keep))["machines"]
     if machine not in machines:
         raise SpecError("machine", f"{binary} has no machine type {machine!r}", hint=nearest(machine, sorted(machines)))
     versioned: str = machines[machine]
@@ -65,16 +67,17 @@ async def _versioned(host: Host, arch: str, machine: str, *, keep: bool) -> str:
 
 
 async def _formats(new: Record) -> dict[str, str]:
-    """The format of each existing file that names none: looked at once, since a guest may write what looks like another."""
+    """The format of each existing file that a disk uses or lies on: looked at once, since a guest may write what looks
+    like another. A file that is not there is told of later, with all that a start needs."""
     known = new.identity.get("formats", {})
     formats = {}
     for name, disk in new.declared["disks"].items():
-        if not disk["path"] or disk["format"]:
-            continue
-        if name in known:
+        if name in known and name in new.made:
             formats[name] = known[name]
-        elif os.path.exists(disk["path"]):
-            formats[name] = (await image_info(disk["path"]))["format"]
+        elif disk["image"] and os.path.isfile(disk["image"]):
+            formats[name] = await base_format(name, disk["image"], disk["size"])
+        elif disk["path"] and not disk["format"] and os.path.exists(disk["path"]):
+            formats[name] = known.get(name) or (await image_info(disk["path"]))["format"]
     return formats
 
 

@@ -32,7 +32,7 @@ async def make_disk(disk: DiskFile) -> None:
     temporary = f"{disk.file}.new"
     argv = [find_program("qemu-img", _HINT), "create", "-q", "-f", disk.format]
     if disk.image:
-        argv += ["-b", os.path.abspath(disk.image), "-F", await _base_format(disk, disk.image)]
+        argv += ["-b", os.path.abspath(disk.image), "-F", disk.image_format]
     argv.append(temporary)
     if disk.size:
         argv.append(str(disk.size))
@@ -50,14 +50,18 @@ async def grow_disk(disk: DiskFile) -> None:
     await run_aside([find_program("qemu-img", _HINT), "resize", "-q", "-f", disk.format, disk.file, str(disk.size)])
 
 
-async def _base_format(disk: DiskFile, image: str) -> str:
+async def base_format(disk: str, image: str, size: int | None) -> str:
+    """The format of an image that can be the base of a disk of ``size`` bytes.
+
+    :raises HostError: it leans on another file of the host, which is how an image reads files of its host.
+    """
     facts = await image_info(image)
-    path = f"disks[{disk.disk}].image"
+    path = f"disks[{disk}].image"
     outside = facts.get("full-backing-filename") or facts.get("format-specific", {}).get("data", {}).get("data-file")
     if outside:
         raise HostError(f"{path}: {image} leans on another file of this host ({outside})", hint="Flatten it: qemu-img convert -O qcow2")
-    if disk.size and disk.size < facts["virtual-size"]:
+    if size and size < facts["virtual-size"]:
         hint = "Give a size at least as large, or leave it out"
-        raise SpecError(path, f"is larger ({format_size(facts['virtual-size'])}) than disks[{disk.disk}].size", hint=hint)
+        raise SpecError(path, f"is larger ({format_size(facts['virtual-size'])}) than disks[{disk}].size", hint=hint)
     form: str = facts["format"]
     return form

@@ -26,10 +26,12 @@ def events_file(directory: str) -> str:
 
 
 def prepare(directory: str) -> None:
-    """The recorder's standard input."""
-    file = f"{directory}/hello.json"
-    if not os.path.exists(file):
-        write_private(file, HELLO)
+    """The recorder's standard input, and the files that QEMU writes to: ours alone before a supervisor opens them."""
+    hello = f"{directory}/hello.json"
+    if not os.path.exists(hello):
+        write_private(hello, HELLO)
+    for file in (events_file(directory), f"{directory}/qemu.log"):
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def position(directory: str) -> int:

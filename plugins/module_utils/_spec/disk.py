@@ -54,6 +54,7 @@ OPTIONS = (
 class DiskFile(NamedTuple):
     """A disk's file.
 
+    :param image: the base of an overlay; image_format: what it was found to be.
     :param owned: it is ours: made, grown and deleted with the machine; else it came from outside by ``path``.
     """
 
@@ -63,6 +64,7 @@ class DiskFile(NamedTuple):
     size: int | None
     image: str | None
     owned: bool
+    image_format: str = ""
 
 
 def fill(spec: dict[str, Any]) -> None:
@@ -88,9 +90,10 @@ def disk_files(spec: dict[str, Any], site: Site) -> list[DiskFile]:
 
 
 def _disk_file(name: str, disk: dict[str, Any], site: Site) -> DiskFile:
-    form = disk["format"] or site.identity.get("formats", {}).get(name, "raw")
+    found = site.identity.get("formats", {}).get(name, "raw")
+    form = disk["format"] or found
     file = disk["path"] or f"{site.directory}/{name}.{form}"
-    return DiskFile(name, file, form, disk["size"], disk["image"], owned=not disk["path"])
+    return DiskFile(name, file, form, disk["size"], disk["image"], owned=not disk["path"], image_format=found)
 
 
 def files(spec: dict[str, Any]) -> Iterator[tuple[str, str]]:
