@@ -40,7 +40,7 @@ options:
         type: str
         required: true
       arguments:
-        description: Its arguments, such as V({id: nic-lan}).
+        description: "Its arguments, such as V({id: nic-lan})."
         type: dict
   wait_for:
     description:
@@ -52,7 +52,7 @@ options:
         type: str
         required: true
       match:
-        description: Keys that its data must have with these values, such as V({device: nic-lan}).
+        description: "Keys that its data must have with these values, such as V({device: nic-lan})."
         type: dict
       timeout:
         description: Seconds to wait for it, such as V(30). O(timeout) when left out.

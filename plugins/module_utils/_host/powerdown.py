@@ -34,7 +34,7 @@ def main(path: str, pid: str, seconds: str) -> None:
     try:
         asyncio.run(asyncio.wait_for(powerdown(path), 5))
     except Exception as exc:  # noqa: BLE001 - systemd's own signals follow, whatever went wrong here
-        print(f"powerdown: {exc!r}", file=sys.stderr)
+        sys.stderr.write(f"powerdown: {exc!r}\n")
         return
     select.select([process], [], [], float(seconds))
 
