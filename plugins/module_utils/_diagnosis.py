@@ -55,13 +55,15 @@ def _qemu(host: Host, arch: str, *, keep: bool) -> dict[str, Any]:
         path = find_qemu(arch)
         known = asyncio.run(qemu_facts(host.paths, path, keep=keep))
     except MaqetError as exc:
-        return {"path": None, "version": None, "machines": [], "default_machine": None, "reason": str(exc)}
+        return {"path": None, "version": None, "machines": [], "default_machine": None, "netdevs": [], "kvm": False, "reason": str(exc)}
     machines = known["machines"]
     return {
         "path": path,
         "version": known["version"],
         "machines": sorted(set(machines.values())),
         "default_machine": machines.get(default_machine(arch)),
+        "netdevs": known["netdevs"],
+        "kvm": known["kvm"],
         "reason": "",
     }
 

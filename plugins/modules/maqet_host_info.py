@@ -50,7 +50,7 @@ host:
     qemu:
       description: QEMU for the architecture. V(path) is null without one.
       type: dict
-      sample: {path: /usr/bin/qemu-system-x86_64, version: 7.2.22, default_machine: pc-q35-7.2}
+      sample: {path: /usr/bin/qemu-system-x86_64, version: 7.2.22, default_machine: pc-q35-7.2, netdevs: [socket, user, vde], kvm: true}
     accelerators:
       description: Each accelerator, whether it runs a stock guest, and why not.
       type: dict

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .._errors import MaqetError, QmpError, StartError, UnresponsiveError
+from .._errors import CommandError, MaqetError, QmpError, StartError, UnresponsiveError
 from .._plan.record import Record
 from . import recorder
 from .deadline import Deadline
@@ -45,9 +45,12 @@ async def launch(record: Record, supervisor: Supervisor, service: Service, deadl
     make_private(record.run_dir)
     recorder.prepare(record.directory)
     logged = _size(_log(record))
-    await supervisor.start(service)
     try:
+        await supervisor.start(service)
         return await _greeting(record, supervisor, logged, deadline)
+    except CommandError as exc:
+        await halt(record, supervisor)
+        raise _start_error(record, logged, f"QEMU could not be started: {exc.message}") from exc
     except MaqetError:
         await halt(record, supervisor)
         raise

@@ -49,7 +49,10 @@ async def _identify(host: Host, old: Record | None, new: Record, *, keep: bool) 
     same = old is not None and (old.declared["arch"], old.declared["machine"]) == board
     identity["machine"] = stored["machine"] if same else await _versioned(host, *board, keep=keep)
     identity["macs"] = {name: make_mac(identity["uuid"], name) for name in spec["nics"]}
-    identity["ports"] = ports.allot(new, {**host.store.ports(), **host.promised})
+    # A running QEMU still listens on ports that the declaration has dropped: they are known until it is told.
+    listening = {item.key for item in forwards((old and old.applied) or {"nics": {}}, stored)}
+    kept = {key: port for key, port in stored.get("ports", {}).items() if key in listening}
+    identity["ports"] = {**kept, **ports.allot(new, {**host.store.ports(), **host.promised})}
     host.promised.update({(item.protocol, item.host): new.name for item in forwards(spec, identity) if item.host})
     identity["formats"] = await _formats(new)
     new.identity = identity

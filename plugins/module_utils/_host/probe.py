@@ -29,7 +29,7 @@ def find_qemu(arch: str) -> str:
 
 
 async def qemu_facts(paths: Paths, binary: str, *, keep: bool = True) -> dict[str, Any]:
-    """``{version, machines: {name or alias: versioned type}}``.
+    """``{version, machines: {name or alias: versioned type}, netdevs: [backend, …], kvm: built in or not}``.
 
     :param keep: whether the answer may be stored.
     """
@@ -88,4 +88,14 @@ async def _answers(monitor: Monitor) -> dict[str, Any]:
         if "alias" in item:
             machines[item["alias"]] = item["name"]
     schema = await monitor.execute("query-qmp-schema")
-    return {"facts": {"version": monitor.qemu_version, "machines": machines}, "schema": schema}
+    kvm = (await monitor.execute("query-kvm"))["present"]
+    facts = {"version": monitor.qemu_version, "machines": machines, "netdevs": _netdevs(schema), "kvm": kvm}
+    return {"facts": facts, "schema": schema}
+
+
+def _netdevs(schema: list[dict[str, Any]]) -> list[str]:
+    """The network backends that this QEMU was built with: what ``netdev_add`` takes."""
+    entries = {entry["name"]: entry for entry in schema}
+    netdev = entries[entries["netdev_add"]["arg-type"]]
+    kinds = next(entries[member["type"]] for member in netdev["members"] if member["name"] == netdev["tag"])
+    return sorted(kinds["values"])

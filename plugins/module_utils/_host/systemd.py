@@ -66,7 +66,7 @@ class Systemd:
         text = inspect.getsource(powerdown)
         if not _holds(script, text):
             write_private(script, text)
-        argv = [find_program("systemd-run"), "--user", "--quiet", "--collect", f"--unit={service.unit}", f"--slice={SLICE}"]
+        argv = [find_program("systemd-run"), "--user", "--collect", f"--unit={service.unit}", f"--slice={SLICE}"]
         argv.append(f"--description=maqet machine {service.machine}")
         for key, value in {**_STATIC, **self._files(service), **self._stop(service, script), **service.properties}.items():
             argv.append(f"--property={key}={value}")
@@ -108,7 +108,7 @@ class Systemd:
 
     @staticmethod
     def _files(service: Service) -> dict[str, str]:
-        directory = service.directory.replace("%", "%%")
+        directory = service.directory
         return {
             "StandardInput": f"file:{directory}/hello.json",
             "StandardOutput": f"append:{directory}/events.jsonl",

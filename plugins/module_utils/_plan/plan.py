@@ -18,6 +18,8 @@ from .steps import Define, DeleteDisk, Discard, GrowDisk, MakeDisk, Remove, Rest
 
 # Of these QEMU says itself that only a reset helps.
 _BEYOND_REPAIR = ("internal-error", "guest-panicked", "shutdown")
+# A QEMU that was started for saved memory and has not loaded it.
+_UNLOADED = ("prelaunch", "restore-vm")
 
 
 class Wish(NamedTuple):
@@ -114,11 +116,8 @@ def _refuse_impossible(changes: tuple[Change, ...]) -> None:
 
 def _reach(wish: Wish, new: Record, seen: Observed) -> tuple[list[Step], tuple[str, ...], str]:
     """The steps to the wished state; what stays pending; the status they lead to."""
-    if seen.missing and (not seen.alive or wish.state == "restarted"):
-        raise MachineError(
-            f"the file of disk {seen.missing[0]!r} is gone: {_file(new, seen.missing[0])}",
-            hint="Put it back, or leave the disk out of the declaration once to give it up",
-        )
+    if not seen.alive or wish.state == "restarted":
+        _refuse_without_disks(new, seen)
     if not seen.alive:
         return _reach_from_rest(wish, new, seen)
     live, pending = _to_apply(new)
@@ -126,12 +125,11 @@ def _reach(wish: Wish, new: Record, seen: Observed) -> tuple[list[Step], tuple[s
     again = wish.state == "restarted" or (bool(pending) and wish.on_restart_needed == "restart" and stays)
     if pending and wish.on_restart_needed == "fail" and stays:
         raise RefusedError(f"needs a restart to take effect: {', '.join(pending)}", hint="on_restart_needed: restart or defer", pending_restart=list(pending))
-    if again:
+    if again or wish.state == "stopped":
+        memory = _give_up_memory(wish, loaded=seen.status not in _UNLOADED) if new.suspended else []
         paused = wish.state == "paused" or (wish.state == "present" and seen.status == "paused")
-        steps = [Stop(wish.force), *at_rest(new), Start(paused)]
+        steps = [*memory, Stop(wish.force), *at_rest(new), *([Start(paused)] if again else [])]
         pending = ()
-    elif wish.state == "stopped":
-        steps, pending = [Stop(wish.force), *at_rest(new)], ()
     elif wish.state == "suspended":
         steps = [*live, Suspend()]
     else:
@@ -143,7 +141,7 @@ def _reach(wish: Wish, new: Record, seen: Observed) -> tuple[list[Step], tuple[s
 def _reach_from_rest(wish: Wish, new: Record, seen: Observed) -> tuple[list[Step], tuple[str, ...], str]:
     status = _status_after(wish, seen)
     if seen.status == "suspended":
-        return _reach_from_suspended(wish, new), (), status
+        return (*_reach_from_suspended(wish, new), status)
     if wish.state == "suspended":
         raise RefusedError("the machine does not run, so there is nothing to suspend", hint="state: started first")
     steps = at_rest(new)
@@ -152,23 +150,36 @@ def _reach_from_rest(wish: Wish, new: Record, seen: Observed) -> tuple[list[Step
     return steps, (), status
 
 
-def _reach_from_suspended(wish: Wish, new: Record) -> list[Step]:
+def _reach_from_suspended(wish: Wish, new: Record) -> tuple[list[Step], tuple[str, ...]]:
+    live, pending = _to_apply(new)
     if wish.state in ("present", "suspended"):
-        return []
+        return [], pending
     if wish.state in ("started", "paused"):
         # The saved memory fits only the machine it was taken from: what was declared since waits for a later start.
-        return [Start(paused=True, as_before=True), Restore(), *_continue(wish)]
-    if not wish.force:
-        raise RefusedError("the machine is suspended and its saved memory would be lost", hint="state: started first, or force: true")
+        return [Start(paused=True, as_before=True), Restore(), *live, *_continue(wish)], pending
     start: list[Step] = [Start(False)] if wish.state == "restarted" else []
-    return [Discard(), *at_rest(new), *start]
+    return [*_give_up_memory(wish, loaded=False), *at_rest(new), *start], ()
+
+
+def _give_up_memory(wish: Wish, *, loaded: bool) -> list[Step]:
+    if not loaded and not wish.force:
+        raise RefusedError("the machine is suspended and its saved memory would be lost", hint="state: started first, or force: true")
+    return [Discard()]
+
+
+def _refuse_without_disks(new: Record, seen: Observed) -> None:
+    for item in disk_files(new.declared, new.site()):
+        if item.disk in seen.missing:
+            raise MachineError(
+                f"the file of disk {item.disk!r} is gone: {item.file}",
+                hint="Put it back, or leave the disk out of the declaration once to give it up",
+            )
 
 
 def _run_or_pause(wish: Wish, new: Record, seen: Observed) -> list[Step]:
     if new.suspended and wish.state in ("started", "paused"):
         # A task was cut off between saving and quitting, or between starting and loading: QEMU's status tells which.
-        unloaded = seen.status in ("prelaunch", "restore-vm")
-        return [Restore() if unloaded else Discard(), *_continue(wish)]
+        return [Restore() if seen.status in _UNLOADED else Discard(), *_continue(wish)]
     if wish.state == "started" and seen.status not in ("running", "unresponsive"):
         if seen.status in _BEYOND_REPAIR:
             raise MachineError(f"the guest cannot go on: {seen.status}", hint="state: restarted with force: true starts it anew")
@@ -184,7 +195,7 @@ def _continue(wish: Wish) -> list[Step]:
 
 def _answer_needed(steps: list[Step], wish: Wish, seen: Observed) -> None:
     """A machine that does not answer is left alone, unless it is to be stopped by force."""
-    if seen.status != "unresponsive" or (steps and isinstance(steps[0], Stop) and wish.force):
+    if seen.status != "unresponsive" or (wish.force and any(isinstance(step, Stop) for step in steps)):
         return
     raise UnresponsiveError(
         f"unresponsive: QEMU runs (pid {seen.pid}) and its monitor does not answer: {seen.why}",
@@ -219,10 +230,6 @@ def at_rest(new: Record) -> list[Step]:
         elif item.size and item.size > (new.made[item.disk] or 0):
             steps.append(GrowDisk(item))
     return steps
-
-
-def _file(record: Record, disk: str) -> str:
-    return next(item.file for item in disk_files(record.declared, record.site()) if item.disk == disk)
 
 
 def _status_after(wish: Wish, seen: Observed) -> str:
