@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import shutil
-import struct
-import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
+from ansible_collections.maqet.qemu.tests.cases.situations import make_files
+from ansible_collections.maqet.qemu.tests.harness.home import Home
 from ansible_collections.maqet.qemu.tests.qemu.machine import free_ports
 
 
@@ -36,15 +36,16 @@ def words(short_path, files):
 def files(tmp_path_factory) -> Path:
     """Files that the cases name."""
     folder = tmp_path_factory.mktemp("files")
-    # As much of a Linux kernel as QEMU reads: a boot sector with the header of boot protocol 2.12.
-    kernel = bytearray(32768)
-    kernel[0x1F1] = 4
-    kernel[0x202:0x208] = b"HdrS" + struct.pack("<H", 0x020C)
-    kernel[0x211] = 1
-    kernel[0x22C:0x230] = struct.pack("<I", 0x7FFFFFFF)
-    (folder / "kernel").write_bytes(kernel)
-    (folder / "initrd").write_bytes(bytes(4096))
-    (folder / "a,b.raw").write_bytes(bytes(1 << 20))
-    (folder / "key").write_text("not so secret", encoding="utf-8")
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(folder / "base.qcow2"), "16M"], check=True)
+    make_files(folder)
     return folder
+
+
+@pytest.fixture
+def scratch_home(short_path, tmp_path_factory):
+    """A home of a user who has no user manager; what QEMU says of itself is asked once for all."""
+    home = Home(short_path)
+    home.cache = tmp_path_factory.getbasetemp() / "cache"
+    home.runtime = short_path / "xdg"
+    home.runtime.mkdir(mode=0o700)
+    yield home
+    home.close()

@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every declaration through the whole engine: a plan first, then the machine, then nothing to do."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.maqet.qemu.tests.cases.data import fill, spec_cases
+from ansible_collections.maqet.qemu.tests.harness import look
+from ansible_collections.maqet.qemu.tests.harness.wire import ask
+from ansible_collections.maqet.qemu.tests.qemu.engine import reach
+
+POLICY = {"name": "m-one", "supervisor": "process", "state": "paused"}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in spec_cases()])
+def test_applied_twice_changes_nothing(case, scratch_home, words):
+    given = {**fill(case["given"], words), **POLICY}
+    planned = reach(scratch_home, given, check=True)
+    assert (planned.error, planned.changed) == (None, True)
+    assert look.listing(scratch_home.state, scratch_home.data) == {}
+    first = reach(scratch_home, given)
+    # QEMU's own word for one that has not run yet is prelaunch.
+    assert (first.error, first.changed, first.vm["status"]) == (None, True, "prelaunch")
+    assert [action["action"] for action in first.actions] == [action["action"] for action in planned.actions]
+    assert ask(first.vm["sockets"]["monitor"], "query-status")["running"] is False
+    for check in (False, True):
+        again = reach(scratch_home, given, check=check)
+        assert (again.error, again.changed, again.actions, again.pending_restart) == (None, False, [], [])
+        assert again.vm == first.vm
+    merged = reach(scratch_home, {**POLICY, "update": "merge", "labels": case["given"].get("labels", {})})
+    assert (merged.error, merged.pending_restart, merged.before.keys() - {"state"}) == (None, [], set())
+    if not case["given"].get("protect"):
+        gone = reach(scratch_home, {**POLICY, "state": "absent", "force": True})
+        assert (gone.error, gone.changed) == (None, True)
+        assert [path for path in look.listing(scratch_home.state, scratch_home.data, scratch_home.runtime) if "m-one" in path] == []
+        assert look.qemus(scratch_home.data) == []
+
+
+def test_declared_order_is_kept(scratch_home):
+    """The guest's first disk is its first disk after every start."""
+    raw = {"disks": [{"name": "root", "size": "1M"}, {"name": "data", "size": "1M"}], "nics": [{"name": "wan"}, {"name": "lan"}]}
+    pid = reach(scratch_home, {**POLICY, **raw}).vm["pid"]
+    argv = look.command_line(pid)
+    again = reach(scratch_home, {**POLICY, "state": "restarted", "force": True})
+    assert again.error is None
+    assert [word for word in look.command_line(again.vm["pid"]) if word != "-S"] == [word for word in argv if word != "-S"]
