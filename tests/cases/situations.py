@@ -4,7 +4,7 @@
 """States of a host that the cases of bad input are tried in, by their keyword.
 
 Each takes a scratch home (``state``, ``data``, ``cache``, ``runtime``: XDG directories; ``root`` above them), yields
-words for the case, and leaves the host as it was. Raises ``Impossible`` where this host cannot be brought there.
+words for the case, and leaves the host as it was. Raises ``ImpossibleError`` where this host cannot be brought there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 DB = "maqet/state.db"
 
 
-class Impossible(Exception):
+class ImpossibleError(Exception):
     """This host cannot be brought into the situation."""
 
 
@@ -48,7 +48,7 @@ def make_files(folder: Path) -> None:
 
 def an_ordinary_user() -> None:
     if os.geteuid() == 0:
-        raise Impossible("root may do what is to be forbidden")
+        raise ImpossibleError("root may do what is to be forbidden")
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def port_of_root(home):
     an_ordinary_user()
     first = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="ascii"))
     if first < 2:
-        raise Impossible("every user may listen on every port")
+        raise ImpossibleError("every user may listen on every port")
     yield {"port": first - 1}
 
 
@@ -93,7 +93,7 @@ def port_of_root(home):
 def kvm_unusable(home):
     modules = [name for name in ("kvm_intel", "kvm_amd") if os.path.isdir(f"/sys/module/{name}")]
     if modules and os.access("/dev/kvm", os.R_OK | os.W_OK):
-        raise Impossible("KVM is usable")
+        raise ImpossibleError("KVM is usable")
     yield {}
 
 

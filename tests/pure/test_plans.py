@@ -30,7 +30,7 @@ def stored_record(case) -> Record | None:
     if case.get("stored") is None:
         return None
     stored = record(case["stored"], **case.get("record", {}))
-    if "applied" in case or case["seen"] not in AT_REST:
+    if case["seen"] not in ("absent", "stopped"):
         stored.applied = declare(case.get("applied", case["stored"]))
     return stored
 

@@ -12,7 +12,7 @@ from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration impor
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import element_key, normalize
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.size import PATTERN, UNITS, format_size, parse_size
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.validate import validate
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 TEXTS = st.text("abcXYZ019._-", min_size=1, max_size=12)
@@ -56,6 +56,7 @@ def declarations(options=OPTIONS):
     return st.fixed_dictionaries(required, optional=optional)
 
 
+@example((1 << 53) + 1)
 @given(st.integers(0, 1 << 70))
 def test_a_size_survives_being_written(count):
     assert parse_size(format_size(count)) == count

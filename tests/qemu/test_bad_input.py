@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.maqet.qemu.tests.cases.data import fill, load
-from ansible_collections.maqet.qemu.tests.cases.situations import ON_A_MACHINE, ON_THE_HOST, Impossible
+from ansible_collections.maqet.qemu.tests.cases.situations import ON_A_MACHINE, ON_THE_HOST, ImpossibleError
 from ansible_collections.maqet.qemu.tests.qemu.engine import reach
 
 CASES = [
@@ -65,7 +65,7 @@ def test_bad_input(case, check, scratch_home, files):
     with ExitStack() as stack:
         try:
             case = prepare(case, home, words, stack)
-        except Impossible as exc:
+        except ImpossibleError as exc:
             pytest.skip(str(exc))
         before = listing(home)
         outcome = reach(home, {"name": words["name"], **case["given"]}, check)
