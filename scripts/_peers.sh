@@ -40,6 +40,12 @@ sanity() {
     ansible-test sanity --local --requirements --color no 2>&1 | grep -E '^(ERROR|FATAL|See)|sanity test'
 }
 
+lint_scripts() {
+    local scripts
+    mapfile -t scripts < <(grep -lIs '^#!.*bash' scripts/* .ci/*)
+    shellcheck -ax "${scripts[@]}"
+}
+
 build_and_import() {
     local target=$peers_work/build
     mkdir -p "$target"
@@ -60,7 +66,7 @@ run_peers() {
     check ruff ruff check --no-cache .
     check mypy env MYPYPATH="$peers_work" mypy --cache-dir "$peers_work/mypy" --config-file pyproject.toml \
         -p ansible_collections.maqet.qemu.plugins.module_utils
-    check shellcheck shellcheck -ax scripts/demo scripts/test .ci/run
+    check shellcheck lint_scripts
     check antsibull-changelog antsibull-changelog lint
     check antsibull-docs antsibull-docs lint-collection-docs --plugin-docs .
     check ansible-lint ansible-lint --offline --nocolor --profile production
