@@ -46,7 +46,7 @@ class Wire:
         self.close()
 
 
-def ask(path, execute, **arguments):
+def ask(monitor, execute, **arguments):
     """One command in a session of its own."""
-    with Wire(path) as wire:
+    with Wire(monitor) as wire:
         return wire.ask(execute, **arguments)
