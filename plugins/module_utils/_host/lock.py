@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from .._errors import HostError, LockedError
 from .deadline import Deadline
@@ -75,15 +75,17 @@ def _try(path: str, paths: Paths) -> int | None:
         raise HostError(f"cannot open the lock {path}: {exc.strerror}", hint="Check its directory's owner and mode") from exc
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Removing a machine removes its lock file: a lock on a file that is gone protects nothing.
-        if os.fstat(descriptor).st_nlink:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"pid {os.getpid()} ({os.path.basename(sys.argv[0])}) since {time.strftime('%H:%M:%S')}".encode(), 0)
-            return descriptor
     except BlockingIOError:
-        pass
-    os.close(descriptor)
-    return None
+        os.close(descriptor)
+        return None
+    # Removing a machine removes its lock file: a lock on a file that is gone protects nothing.
+    if not os.fstat(descriptor).st_nlink:
+        os.close(descriptor)
+        return None
+    with suppress(OSError):  # who holds it is for people; a full disk does not matter
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"pid {os.getpid()} ({os.path.basename(sys.argv[0])}) since {time.strftime('%H:%M:%S')}".encode(), 0)
+    return descriptor
 
 
 def _holder(path: str) -> str:
