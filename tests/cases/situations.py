@@ -183,8 +183,10 @@ def db_is_a_directory(home):
 def _db(home):
     file = home.state / DB
     file.parent.mkdir(mode=0o700, exist_ok=True)
-    yield file
-    file.unlink()
+    try:
+        yield file
+    finally:
+        file.unlink()
 
 
 def _rewrite(home, words, change):
