@@ -30,11 +30,13 @@ quietly() {
 
 # need_debian PACKAGE=WHY...: elsewhere, names the packages that the script would need, and ends.
 need_debian() {
-    local pair family
+    local pair family name
     # shellcheck source=/dev/null
-    family=$(. /etc/os-release 2>/dev/null && echo "${ID:-} ${ID_LIKE:-}") || family=
-    if [[ " $family " == *" debian "* ]]; then return; fi
-    say "This script installs what it needs on Debian and its family only; this is ${family:-unknown}." >&2
+    family=$(. /etc/os-release 2>/dev/null && echo " ${ID:-} ${ID_LIKE:-} ") || family=
+    if [[ $family == *" debian "* ]]; then return; fi
+    # shellcheck source=/dev/null
+    name=$(. /etc/os-release 2>/dev/null && echo "${PRETTY_NAME:-${NAME:-}}") || name=
+    say "This script installs what it needs on Debian and its family only; this is ${name:-unknown}." >&2
     say "Here, install what these Debian packages hold, then use the collection as README.md tells:" >&2
     for pair in "$@"; do say "  ${pair%%=*}: ${pair#*=}" >&2; done
     exit 1

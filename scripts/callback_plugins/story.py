@@ -27,6 +27,7 @@ class CallbackModule(CallbackBase):
         super().__init__()
         self._since = time.monotonic()
         self._live = sys.stdout.isatty()
+        self._warned = set()
 
     def _clear(self):
         if self._live:
@@ -50,7 +51,15 @@ class CallbackModule(CallbackBase):
 
     v2_playbook_on_handler_task_start = v2_playbook_on_task_start
 
+    def _warn(self, result):
+        for warning in result.result.get("warnings") or []:
+            if str(warning) not in self._warned:
+                self._warned.add(str(warning))
+                self._clear()
+                print(f"    note  {warning}")
+
     def v2_runner_on_ok(self, result):
+        self._warn(result)
         if result.task.action in ("debug", "ansible.builtin.debug"):
             self._say(result.result.get("msg", ""))
 
