@@ -12,9 +12,9 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._errors import HostError, MaqetError
+from ._errors import HostError, MaqetError, StartError
 from ._host import lock
 from ._host.deadline import Deadline
 from ._host.host import Host
@@ -24,6 +24,9 @@ from ._plan.record import Record
 from ._spec.declaration import declare
 from ._spec.identity import check_name
 from ._spec.nic import forwards
+
+if TYPE_CHECKING:
+    from ._host.actions import Work
 
 
 @dataclass
@@ -95,7 +98,7 @@ class Engine:
         raw = wish.declaration(stored)
         if raw is not None and (stored is None or raw != stored.raw):
             declare(raw)  # what is wrong is said before anything is locked or asked
-        if stored is None and (check or wish.raw is None):
+        if stored is None and (check or (wish.raw is None and not lock.exists(self.host.paths, wish.name))):
             # Nothing to lock, and a task that writes nothing leaves no lock behind either.
             await self._reach_held(wish, None, outcome, check=check)
             return
@@ -109,13 +112,13 @@ class Engine:
         if plan.steps and new:
             from ._host.preflight import preflight
 
-            outcome.warnings += preflight(self.host, plan, old, new, alive=seen.alive)
+            outcome.warnings += await preflight(self.host, plan, new, seen)
         outcome.pending_restart = list(plan.pending)
         if plan.steps:
             _describe(plan, old, new, seen, outcome)
         record = new or old
         if record and plan.steps and not check:
-            await self._apply(plan, wish, record, outcome)
+            await self._apply(plan, wish, record, outcome, new=old is None)
             seen = Observed("absent") if wish.state == "absent" else await observe(self.host, record, Deadline(wish.timeout))
         outcome.changed = bool(plan.steps)
         outcome.warnings += self.host.store.warnings
@@ -136,10 +139,21 @@ class Engine:
             new.supervisor = wish.supervisor
         return new
 
-    async def _apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome) -> None:
-        from ._host.actions import ACTIONS, Work
+    async def _apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome, *, new: bool) -> None:
+        from ._host.actions import Work, undo
 
         work = Work(self.host, wish, record, self._witness)
+        try:
+            await self._take(plan, work, outcome)
+        except StartError as exc:
+            if new:  # no guest has ever run in it, so nothing can be lost
+                await undo(work)
+                outcome.actions, outcome.changed, exc.hint = [], False, "Nothing is left of the machine; correct its declaration"
+            raise
+
+    async def _take(self, plan: Plan, work: Work, outcome: Outcome) -> None:
+        from ._host.actions import ACTIONS
+
         planned, outcome.actions = outcome.actions, []
         for step, action in zip(plan.steps, planned):
             self._witness(f"before {step.action}")
@@ -174,7 +188,8 @@ def machine_facts(record: Record | None, seen: Observed) -> dict[str, Any]:
     return {
         "name": record.name,
         "uuid": record.identity.get("uuid"),
-        "status": seen.status,
+        # QEMU's word for one that has not run yet is a detail of its start.
+        "status": "paused" if seen.status == "prelaunch" else seen.status,
         "pid": seen.pid,
         "unit": record.unit if record.supervisor == "systemd" else None,
         "supervisor": record.supervisor,

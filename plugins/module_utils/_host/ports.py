@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 from .._errors import HostError
 from .._plan.record import Record
@@ -35,6 +34,10 @@ def allot(record: Record, taken: dict[tuple[str, int], str]) -> dict[str, int]:
 
 
 def _free(item: Forward, machine: str, taken: dict[tuple[str, int], str]) -> int:
+    reason = why_taken(item._replace(host=0))
+    if reason:
+        path = f"nics[{item.nic}].forwards[{item.protocol}/{item.guest}].listen"
+        raise HostError(f"{path}: {item.listen} cannot be listened on: {reason}", hint="Use an address of this host", path=path)
     for port in _candidates(f"{machine}/{item.key}"):
         if (item.protocol, port) not in taken and not why_taken(item._replace(host=port)):
             return port
@@ -65,17 +68,24 @@ def why_taken(item: Forward) -> str:
     return ""
 
 
-def check(wanted: list[Forward], held: list[Forward]) -> None:
+def check(wanted: list[Forward], held: set[tuple[str, int]], others: dict[tuple[str, int], str]) -> None:
     """
-    :param held: forwards of the same machine that its running QEMU listens on already.
+    :param held: ports that the machine's own running QEMU listens on.
+    :param others: who holds which port among this user's other machines, running or not.
     :raises HostError: naming the forward whose port cannot be had.
     """
-    ours: set[Any] = {(item.protocol, item.host) for item in held}
     for item in wanted:
-        reason = "" if item.host is None or (item.protocol, item.host) in ours else why_taken(item)
+        reason = _why_not(item, held, others)
         if reason:
             path = f"nics[{item.nic}].forwards[{item.protocol}/{item.guest}].host"
             raise HostError(f"{path}: port {item.host} on {item.listen} cannot be used: {reason}", hint="Use another port, or auto", path=path)
+
+
+def _why_not(item: Forward, held: set[tuple[str, int]], others: dict[tuple[str, int], str]) -> str:
+    port = (item.protocol, item.host or 0)
+    if port in others:
+        return f"machine {others[port]} has it"
+    return "" if item.host is None or port in held else why_taken(item)
 
 
 def _unprivileged() -> str:

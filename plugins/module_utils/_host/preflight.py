@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from .._errors import HostError
-from .._plan.plan import Plan
+from .._plan.plan import Observed, Plan
 from .._plan.record import Record
 from .._plan.steps import Define, Start, Tell
 from .._spec.declaration import host_files
@@ -17,11 +17,12 @@ from .._spec.nic import forwards
 from . import ports
 from .accel import choose_accel
 from .host import Host
-from .paths import SOCKET_PATH_MAX
+from .observe import listening
+from .paths import SOCKET_PATH_MAX, check_readable
 from .probe import find_qemu
 
 
-def preflight(host: Host, plan: Plan, old: Record | None, new: Record, *, alive: bool) -> list[str]:
+async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list[str]:
     """Warnings.
 
     :raises HostError: naming what is missing.
@@ -32,11 +33,14 @@ def preflight(host: Host, plan: Plan, old: Record | None, new: Record, *, alive:
     _check_sockets(new)
     find_qemu(new.declared["arch"])
     _accel, warning = choose_accel(new.declared["accel"], new.declared["arch"])
-    if starts or old is None:
-        _check_files(new)
-    if starts or old is None or any(isinstance(step, Tell) and step.change for step in plan.steps):
-        held = forwards(old.applied, old.identity) if old and old.applied and alive else []
-        ports.check(forwards(new.declared, new.identity), held)
+    first = seen.status == "absent"
+    if starts or first:
+        for option, path in host_files(new.declared):
+            check_readable(option, path)
+    if starts or first or any(isinstance(step, Tell) and step.change for step in plan.steps):
+        held = await listening(new) if seen.alive else set()
+        others = {port: name for port, name in host.store.ports().items() if name != new.name}
+        ports.check(forwards(new.declared, new.identity), held, others)
     if not starts:
         return []
     return [words for words in (warning, _unsupervised(host, new)) if words]
@@ -49,16 +53,6 @@ def _check_sockets(new: Record) -> None:
                 f"the path of the {use} socket is longer than {SOCKET_PATH_MAX} bytes: {path}",
                 hint="Use a shorter XDG_RUNTIME_DIR (or TMPDIR, where there is no runtime directory)",
             )
-
-
-def _check_files(new: Record) -> None:
-    for option, path in host_files(new.declared):
-        if not os.path.exists(path):
-            raise HostError(f"{option}: {path} does not exist", hint="Check the path on the host that runs the machine", path=option)
-        if not os.path.isdir(path) and not os.access(path, os.R_OK):
-            raise HostError(f"{option}: {path} may not be read by this user", hint="Check its mode and its directories' modes", path=option)
-        if os.path.isdir(path):
-            raise HostError(f"{option}: {path} is a directory", hint="Name a file", path=option)
 
 
 def _unsupervised(host: Host, new: Record) -> str:

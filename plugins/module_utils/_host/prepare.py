@@ -14,14 +14,15 @@ from typing import Any
 from .._errors import SpecError
 from .._plan.plan import Wish
 from .._plan.record import Record
-from .._spec.declaration import declare
+from .._spec.declaration import OPTIONS, declare
 from .._spec.disk import disk_files
 from .._spec.nic import forwards, make_mac
+from .._spec.option import keep_order
 from .._spec.validate import nearest
 from . import ports
 from .host import Host
 from .probe import find_qemu, qemu_facts
-from .qemu_img import base_format, image_info
+from .qemu_img import base_format, image_facts
 
 
 async def prepare(host: Host, wish: Wish, raw: dict[str, Any], old: Record | None, *, keep: bool) -> Record:
@@ -32,6 +33,8 @@ async def prepare(host: Host, wish: Wish, raw: dict[str, Any], old: Record | Non
     """
     new = copy.deepcopy(old) if old else _blank(host, wish)
     new.raw, new.declared = raw, declare(raw)
+    if old:
+        new.declared = keep_order(OPTIONS, old.declared, new.declared)
     await _identify(host, old, new, keep=keep)
     _sort_files(old, new)
     return new
@@ -80,7 +83,7 @@ async def _formats(new: Record) -> dict[str, str]:
         elif disk["image"] and os.path.isfile(disk["image"]):
             formats[name] = await base_format(name, disk["image"], disk["size"])
         elif disk["path"] and not disk["format"] and os.path.exists(disk["path"]):
-            formats[name] = known.get(name) or (await image_info(disk["path"]))["format"]
+            formats[name] = known.get(name) or (await image_facts(f"disks[{name}].path", disk["path"]))["format"]
     return formats
 
 

@@ -10,10 +10,11 @@ import json
 import os
 from typing import Any
 
-from .._errors import HostError, SpecError
+from .._errors import CommandError, HostError, SpecError
 from .._spec.disk import DiskFile
 from .._spec.size import format_size
 from .command import find_program, run_aside
+from .paths import check_readable
 
 _HINT = "Install qemu-utils (Debian) or qemu-img (Fedora)"
 
@@ -23,6 +24,18 @@ async def image_info(file: str) -> dict[str, Any]:
     output = await run_aside([find_program("qemu-img", _HINT), "info", "--output=json", "--force-share", file])
     facts: dict[str, Any] = json.loads(output)
     return facts
+
+
+async def image_facts(option: str, file: str) -> dict[str, Any]:
+    """:func:`image_info` of a file that a declaration names.
+
+    :raises HostError: naming the option.
+    """
+    check_readable(option, file)
+    try:
+        return await image_info(file)
+    except CommandError as exc:
+        raise HostError(f"{option}: {file} cannot be used: {exc.message}", hint="Check it with qemu-img info", path=option) from exc
 
 
 async def make_disk(disk: DiskFile) -> None:
@@ -55,8 +68,8 @@ async def base_format(disk: str, image: str, size: int | None) -> str:
 
     :raises HostError: it leans on another file of the host, which is how an image reads files of its host.
     """
-    facts = await image_info(image)
     path = f"disks[{disk}].image"
+    facts = await image_facts(path, image)
     outside = facts.get("full-backing-filename") or facts.get("format-specific", {}).get("data", {}).get("data-file")
     if outside:
         raise HostError(f"{path}: {image} leans on another file of this host ({outside})", hint="Flatten it: qemu-img convert -O qcow2")

@@ -71,12 +71,12 @@ class Store:
 
         :raises HostError: when another machine holds one of its ports.
         """
-        text = json.dumps(record.dump(), sort_keys=True)
+        text = json.dumps(record.dump())
+        make_private(record.directory)  # before the DB: where it cannot be made, no empty DB is left either
         with self._transaction() as connection:
             self._hold_ports(connection, record)
             connection.execute("INSERT OR REPLACE INTO machines VALUES (?, ?)", (record.name, text))
             # The row's twin is written inside the transaction: neither is there without the other.
-            make_private(record.directory)
             write_private(f"{record.directory}/machine.json", text)
 
     def forget(self, name: str) -> None:
@@ -145,7 +145,7 @@ class Store:
             for statement in _TABLES.split(";"):
                 connection.execute(statement)
             for record in self._from_directories(None).values():
-                connection.execute("INSERT INTO machines VALUES (?, ?)", (record.name, json.dumps(record.dump(), sort_keys=True)))
+                connection.execute("INSERT INTO machines VALUES (?, ?)", (record.name, json.dumps(record.dump())))
                 self._hold_ports(connection, record)
             connection.execute(f"PRAGMA user_version = {USER_VERSION}")
         connection.execute("COMMIT")

@@ -116,15 +116,16 @@ def _refuse_impossible(changes: tuple[Change, ...]) -> None:
 
 def _reach(wish: Wish, new: Record, seen: Observed) -> tuple[list[Step], tuple[str, ...], str]:
     """The steps to the wished state; what stays pending; the status they lead to."""
-    if not seen.alive or wish.state == "restarted":
-        _refuse_without_disks(new, seen)
     if not seen.alive:
+        _refuse_without_disks(new, seen)
         return _reach_from_rest(wish, new, seen)
     live, pending = _to_apply(new)
     stays = wish.state in ("started", "paused", "present")
     again = wish.state == "restarted" or (bool(pending) and wish.on_restart_needed == "restart" and stays)
     if pending and wish.on_restart_needed == "fail" and stays:
         raise RefusedError(f"needs a restart to take effect: {', '.join(pending)}", hint="on_restart_needed: restart or defer", pending_restart=list(pending))
+    if again:
+        _refuse_without_disks(new, seen)
     if again or wish.state == "stopped":
         memory = _give_up_memory(wish, loaded=seen.status not in _UNLOADED) if new.suspended else []
         paused = wish.state == "paused" or (wish.state == "present" and seen.status == "paused")

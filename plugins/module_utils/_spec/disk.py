@@ -36,7 +36,7 @@ OPTIONS = (
         "keyed",
         options=(
             Option("name", required=True, pattern=_NAME_PATTERN, expects=_NAME_EXPECTS),
-            Option("size", "size", minimum=1 << 20),
+            Option("size", "size", minimum=1 << 20, refuse=_shrinks),
             Option("image", "path", refuse=_is_another),
             Option("path", "path"),
             Option("format", choices=("qcow2", "raw"), refuse=_is_another),
@@ -74,8 +74,13 @@ def fill(spec: dict[str, Any]) -> None:
 
 
 def check(spec: dict[str, Any]) -> Iterator[SpecError]:
+    taken: dict[str, str] = {}
     for name, disk in spec["disks"].items():
         path = f"disks[{name}]"
+        # QEMU's own locks let many read one file, and one write it.
+        other = taken.setdefault(disk["path"], name) if disk["path"] else name
+        if other != name and not (disk["readonly"] and spec["disks"][other]["readonly"]):
+            yield SpecError(f"{path}.path", f"{disk['path']} is the file of disks[{other}] too", hint="Give each its own, or make both readonly")
         if disk["path"] and (disk["image"] or disk["size"]):
             yield SpecError(path, "path names an existing file, so size and image do not go with it", hint="Keep one of them")
         if not (disk["path"] or disk["image"] or disk["size"]):

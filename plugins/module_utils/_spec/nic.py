@@ -111,7 +111,7 @@ def forwards(spec: dict[str, Any], identity: dict[str, Any]) -> list[Forward]:
 def _forward(nic: str, forward: dict[str, Any], identity: dict[str, Any]) -> Forward:
     host = None if forward["host"] == "auto" else int(forward["host"])
     named = Forward(nic, forward["protocol"], forward["listen"], host, forward["guest"])
-    return named if host else named._replace(host=identity.get("ports", {}).get(named.key))
+    return named if host is not None else named._replace(host=identity.get("ports", {}).get(named.key))
 
 
 def make_mac(uuid: str, nic: str) -> str:

@@ -102,7 +102,8 @@ def _property(option: Option) -> dict[str, Any]:
         schema["enum"] = list(option.choices)
     pattern = size.PATTERN if option.type == "size" else option.pattern
     if pattern:
-        schema["pattern"] = pattern
+        # Python's $ also matches before a newline at the end; no pattern of ours means that.
+        schema["pattern"] = rf"{pattern}(?!\n)"
     if option.type == "path":
         schema["pattern"] = "^[/~]"
     if expects(option):
@@ -157,10 +158,9 @@ def _bytes(option: Option, value: str, path: str) -> int:
 def _keyed(option: Option, elements: list[dict[str, Any]], path: str) -> dict[str, Any]:
     normal: dict[str, Any] = {}
     for element in elements:
-        item = normalize(option.options, element, path) if option.options else dict(element)
-        name = element_key(option, item)
-        if option.options:
-            item = normalize(option.options, element, f"{path}[{name}]")
+        defaults = {inner.name: inner.default for inner in option.options}
+        name = element_key(option, {**defaults, **element})
+        item = normalize(option.options, element, f"{path}[{name}]") if option.options else dict(element)
         if name in normal:
             raise SpecError(f"{path}[{name}]", f"is declared twice (by {' and '.join(option.key)})", hint="Give each its own")
         normal[name] = item
@@ -170,6 +170,17 @@ def _keyed(option: Option, elements: list[dict[str, Any]], path: str) -> dict[st
 def element_key(option: Option, element: dict[str, Any]) -> str:
     """The name of an element in a keyed list (``root``; ``tcp/22`` for a forward)."""
     return "/".join(str(element[name]) for name in option.key)
+
+
+def keep_order(options: tuple[Option, ...], before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """``after`` with its keyed lists in the order of ``before``, what is new behind: devices are known by their names,
+    and a name that moves in the declaration must not move its device on the guest's bus."""
+    ordered = dict(after)
+    for option in options:
+        if option.type == "keyed":
+            names = [name for name in before.get(option.name) or {} if name in after[option.name]]
+            ordered[option.name] = {name: after[option.name][name] for name in [*names, *after[option.name]]}
+    return ordered
 
 
 def walk(options: tuple[Option, ...], path: str = "") -> Iterator[tuple[str, Option]]:

@@ -16,7 +16,9 @@ EXPECTS = "a number and its unit (B, K, M, G, T, KiB, MiB, GiB, TiB), such as 51
 def parse_size(text: str) -> int:
     """Bytes of a size that matches :data:`PATTERN`."""
     number, unit = re.findall(r"^([0-9.]+)([BKMGT])", text)[0]
-    return int(float(number) * UNITS[unit])
+    whole, _dot, part = number.partition(".")
+    count: int = int(whole + part) * UNITS[unit] // 10 ** len(part)
+    return count
 
 
 def format_size(count: int) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 from .._errors import HostError, SpecError
 from .option import Option, json_schema
 
+_TYPES = {"object": "a dictionary", "array": "a list", "boolean": "a boolean, true or false", "integer": "an integer", "string": "a text"}
+
 
 def validate(options: tuple[Option, ...], raw: dict[str, Any]) -> None:
     """
@@ -54,7 +56,7 @@ def _explain(error: Any, raw: Any) -> SpecError:
     if error.validator == "enum":
         return SpecError(path, f"{value!r} is not allowed", hint=f"Use one of {', '.join(rule)}")
     if error.validator == "type":
-        return SpecError(path, f"{value!r} is no {rule}", hint=f"Use {allowed}" if allowed else "")
+        return SpecError(path, f"{value!r} is not {_TYPES[rule]}", hint=f"Use {allowed or _TYPES[rule]}")
     if error.validator in ("pattern", "minimum", "maximum") and allowed:
         return SpecError(path, f"{value!r} is not allowed", hint=f"Use {allowed}")
     return SpecError(path, error.message)
@@ -67,7 +69,7 @@ def _path(words: Any, raw: Any) -> str:
         here = here[word]
         if isinstance(word, int):
             name = next((here[key] for key in ("name", "id", "guest") if isinstance(here, dict) and key in here), word)
-            path += f"[{name}]"
+            path += f"[{name if isinstance(name, int) else repr(name)[1:-1]}]"
         else:
             path += f".{word}" if path else str(word)
     return path
