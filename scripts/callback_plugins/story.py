@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -26,7 +27,7 @@ class CallbackModule(CallbackBase):
     def __init__(self):
         super().__init__()
         self._since = time.monotonic()
-        self._live = sys.stdout.isatty()
+        self._live = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self._warned = set()
 
     def _clear(self):
