@@ -13,7 +13,6 @@ import time
 import urllib.request
 
 import pytest
-
 from ansible_collections.maqet.qemu.tests.harness import look
 from ansible_collections.maqet.qemu.tests.harness.home import qmp, task, vm
 

@@ -17,9 +17,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-MODULES = (
-    "virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk failover net_failover virtio_net virtio_console button evdev"
-).split()
+MODULES = ["virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk"]
+MODULES += ["failover", "net_failover", "virtio_net", "virtio_console", "button", "evdev"]
 
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /run /www /var/log /var/run

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.maqet.qemu.tests.harness import look, wire
 from ansible_collections.maqet.qemu.tests.harness.home import vm
 

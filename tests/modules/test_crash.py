@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.maqet.qemu.tests.harness import look
 from ansible_collections.maqet.qemu.tests.harness.engine import Wish, die_at_boundaries, reach, reach_all
 
@@ -17,14 +16,14 @@ RAW = {
     "nics": [{"name": "lan", "forwards": [{"guest": 22}]}],
     "guest_agent": False,
 }
-MORE = {**RAW, "memory": "80MiB", "disks": [{"name": "root", "size": "16MiB"}, {"name": "data", "size": "1MiB", "format": "raw"}]}
+MORE = {**RAW, "memory": "80MiB", "disks": [{"name": "root", "size": "16MiB"}]}
 FORWARDS = {**RAW, "nics": [{"name": "lan", "forwards": [{"guest": 22}, {"guest": 80}]}]}
 GONE = {**RAW, "disks": []}
 DELETING = {**RAW, "disks": [{"name": "root", "size": "8MiB", "on_remove": "delete"}]}
 # wishes before, the wish that is cut off, the status it leads to
 SCENARIOS = {
     "create and start": ([], {"raw": RAW}, "running"),
-    "start paused": ([{"raw": RAW, "state": "stopped"}], {"state": "paused"}, "prelaunch"),
+    "start paused": ([{"raw": RAW, "state": "stopped"}], {"state": "paused"}, "paused"),
     "change and restart": ([{"raw": RAW}], {"raw": MORE, "on_restart_needed": "restart", "force": True}, "running"),
     "change forwards": ([{"raw": RAW}], {"raw": FORWARDS}, "running"),
     "pause": ([{"raw": RAW}], {"state": "paused"}, "paused"),
@@ -35,7 +34,7 @@ SCENARIOS = {
     "delete": ([{"raw": RAW}], {"state": "absent", "force": True}, None),
     "delete suspended": ([{"raw": RAW}, {"state": "suspended"}], {"state": "absent", "force": True}, None),
 }
-ALIVE = ("running", "paused", "prelaunch")
+ALIVE = ("running", "paused")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

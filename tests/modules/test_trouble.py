@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.maqet.qemu.tests.harness import look, wire
 from ansible_collections.maqet.qemu.tests.harness.engine import reach
 from ansible_collections.maqet.qemu.tests.harness.home import qmp, task, vm
