@@ -148,12 +148,16 @@ def test_a_second_qemu_by_hand_ends_at_the_lock(home, supervisor):
 
 
 def test_qemu_refuses_to_start(home, supervisor):
-    """Its last words are in the message, nothing runs, and the next declaration mends it."""
+    """Its last words are in the message; of a new machine nothing is left, one that was there stays and is mended."""
     name = home.name()
-    failed, info, mended = home.play(
-        vm(name, supervisor=supervisor, extra_args=["-device", "no-such-device"], **SMALL), task("maqet_vm_info"), vm(name, **SMALL)
+    wrong = {"extra_args": ["-device", "no-such-device"], **SMALL}
+    failed = home.play(vm(name, supervisor=supervisor, **wrong))
+    assert failed["failed"] and "no-such-device" in failed["msg"] and failed["hint"] and not failed["changed"]
+    assert not home.traces(name)
+    _made, failed, info, mended = home.play(
+        vm(name, supervisor=supervisor, state="present", **SMALL), vm(name, **wrong), task("maqet_vm_info"), vm(name, **SMALL)
     )
-    assert failed["failed"] and "no-such-device" in failed["msg"] and failed["hint"]
+    assert failed["failed"] and "no-such-device" in failed["msg"]
     assert info["vms"][0]["status"] == "stopped"
     assert mended["changed"] and home.pid(name) == mended["vm"]["pid"]
 
