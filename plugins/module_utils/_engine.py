@@ -89,7 +89,7 @@ class Engine:
             try:
                 yield record
             finally:
-                if not self.host.store.load([name]):
+                if not os.path.exists(f"{self.host.paths.machines}/{name}"):
                     held.discard()
 
     async def _reach(self, wish: Wish, outcome: Outcome, *, check: bool) -> None:

@@ -47,14 +47,14 @@ class Work:
         """A step's own: a slow stop leaves the start its time."""
         return Deadline(self.wish.timeout)
 
-    def save(self) -> None:
+    async def save(self) -> None:
         self.witness("before save")
-        self.host.store.save(self.record)
+        await self.host.keeper.save(self.record)
         self.witness("after save")
 
 
 async def define(work: Work, step: step_types.Define) -> None:
-    work.save()
+    await work.save()
 
 
 async def make_disk(work: Work, step: step_types.MakeDisk) -> None:
@@ -65,14 +65,14 @@ async def make_disk(work: Work, step: step_types.MakeDisk) -> None:
             await qemu_img.grow_disk(step.disk)
     work.witness("disk made")
     work.record.made[step.disk.disk] = step.disk.size
-    work.save()
+    await work.save()
 
 
 async def grow_disk(work: Work, step: step_types.GrowDisk) -> None:
     await qemu_img.grow_disk(step.disk)
     work.witness("disk grown")
     work.record.made[step.disk.disk] = step.disk.size
-    work.save()
+    await work.save()
 
 
 async def delete_disk(work: Work, step: step_types.DeleteDisk) -> None:
@@ -80,7 +80,7 @@ async def delete_disk(work: Work, step: step_types.DeleteDisk) -> None:
         os.unlink(step.file)
     work.witness("disk deleted")
     work.record.doomed.pop(step.disk, None)
-    work.save()
+    await work.save()
 
 
 async def start(work: Work, step: step_types.Start) -> None:
@@ -91,7 +91,7 @@ async def start(work: Work, step: step_types.Start) -> None:
         parts = blueprint(spec, record.site())
         record.argv = [find_qemu(spec["arch"]), *command_line(parts), *spec["extra_args"]]
         record.applied = spec
-    work.save()
+    await work.save()
     service = Service(
         machine=record.name,
         unit=record.unit,
@@ -116,7 +116,7 @@ async def suspend(work: Work, step: step_types.Suspend) -> None:
         await memory.save(monitor, record.directory, work.deadline)
     work.witness("memory saved")
     record.suspended = True
-    work.save()
+    await work.save()
     await launch.end(record, work.host.supervisor(record), force=True, shutdown=work.deadline)
 
 
@@ -134,7 +134,7 @@ async def restore(work: Work, step: step_types.Restore) -> None:
 
 async def discard(work: Work, step: step_types.Discard) -> None:
     work.record.suspended = False
-    work.save()
+    await work.save()
     memory.discard(work.record.directory)
 
 
@@ -147,7 +147,7 @@ async def tell(work: Work, step: step_types.Tell) -> None:
             work.witness("told")
     if step.change:
         record.applied = settle(record.applied or {}, step.change)
-        work.save()
+        await work.save()
 
 
 def _check_human(command: dict[str, Any], answer: Any) -> None:

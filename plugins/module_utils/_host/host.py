@@ -14,6 +14,7 @@ from .paths import Paths, find_paths
 from .state import Store
 
 if TYPE_CHECKING:
+    from .keeper import Keeper
     from .process import Process
     from .systemd import Systemd
 
@@ -30,12 +31,21 @@ class Host:
         # Machines are prepared side by side: ports that others were just given, and one question to QEMU at a time.
         self.promised: dict[tuple[str, int], str] = {}
         self._probing: asyncio.Lock | None = None
+        self._keeper: Keeper | None = None
 
     @property
     def probing(self) -> asyncio.Lock:
         if self._probing is None:
             self._probing = asyncio.Lock()
         return self._probing
+
+    @property
+    def keeper(self) -> Keeper:
+        if self._keeper is None:
+            from .keeper import Keeper
+
+            self._keeper = Keeper(self.store)
+        return self._keeper
 
     def choose_supervisor(self, wished: str) -> str:
         """``systemd`` where the user's manager answers, else ``process``; or what was wished."""

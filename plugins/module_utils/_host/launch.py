@@ -19,7 +19,7 @@ from .._plan.record import Record
 from . import recorder
 from .deadline import Deadline
 from .liveness import living_pid, send_signal, wait_for_end
-from .paths import make_private
+from .paths import make_private, size_of
 from .qmp import open_monitor
 from .supervisor import Service
 
@@ -44,7 +44,7 @@ async def launch(record: Record, supervisor: Supervisor, service: Service, deadl
     make_private(os.path.dirname(record.run_dir))
     make_private(record.run_dir)
     recorder.prepare(record.directory)
-    logged = _size(_log(record))
+    logged = size_of(_log(record))
     try:
         await supervisor.start(service)
         return await _greeting(record, supervisor, logged, deadline)
@@ -65,7 +65,7 @@ async def _greeting(record: Record, supervisor: Supervisor, logged: int, deadlin
                     return monitor.qemu_version
             except UnresponsiveError:
                 pass  # an old socket, or one that is not listened on yet
-        doubt = _size(_log(record)) > logged or time.monotonic() - begun > _DOUBT_SECONDS
+        doubt = size_of(_log(record)) > logged or time.monotonic() - begun > _DOUBT_SECONDS
         if doubt and await _has_ended(record, supervisor):
             raise _start_error(record, logged, "QEMU ended before it answered")
         if deadline.over:
@@ -150,10 +150,3 @@ async def _ask(record: Record, *commands: str) -> bool:
 
 def _log(record: Record) -> str:
     return f"{record.directory}/qemu.log"
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0

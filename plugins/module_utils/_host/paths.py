@@ -109,15 +109,27 @@ def check_readable(option: str, path: str) -> None:
         raise HostError(f"{option}: {path} may not be read by this user", hint="Check its mode and its directories' modes", path=option)
 
 
-def write_private(path: str, text: str) -> None:
-    """Replace a file of ours (0600) at once or not at all."""
+def size_of(path: str) -> int:
+    """Its bytes; none when it is not there."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def write_private(path: str, text: str, *, durable: bool = True) -> None:
+    """Replace a file of ours (0600) at once or not at all.
+
+    :param durable: it is still whole after a power cut; not worth its time for what is written anew at each start.
+    """
     temporary = f"{path}.new"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as exc:
         with suppress(OSError):

@@ -15,7 +15,7 @@ import os
 from typing import Any
 
 from .._errors import HostError
-from .paths import write_private
+from .paths import size_of, write_private
 
 _TAIL = 1 << 18
 HELLO = '{"execute":"qmp_capabilities"}\n'
@@ -28,18 +28,15 @@ def events_file(directory: str) -> str:
 def prepare(directory: str) -> None:
     """The recorder's standard input, and the files that QEMU writes to: ours alone before a supervisor opens them."""
     hello = f"{directory}/hello.json"
-    if not os.path.exists(hello):
-        write_private(hello, HELLO)
+    if size_of(hello) != len(HELLO):
+        write_private(hello, HELLO, durable=False)
     for file in (events_file(directory), f"{directory}/qemu.log"):
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def position(directory: str) -> int:
     """Where the next event will stand."""
-    try:
-        return os.stat(events_file(directory)).st_size
-    except FileNotFoundError:
-        return 0
+    return size_of(events_file(directory))
 
 
 def read_events(directory: str, start: int = 0) -> tuple[list[dict[str, Any]], int]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,9 +46,15 @@ class Store:
         self._paths = paths
         self._connection: sqlite3.Connection | None = None
         self.warnings: list[str] = []
+        # A save runs in a thread of its own while other machines go on.
+        self._lock = threading.RLock()
 
     def load(self, names: list[str] | None = None) -> dict[str, Record]:
         """The records by name; without a usable DB, those in the machines' directories. Writes nothing."""
+        with self._lock:
+            return self._load(names)
+
+    def _load(self, names: list[str] | None) -> dict[str, Record]:
         try:
             connection = self._open() if os.path.exists(self._paths.db) else None
             if connection is None:
@@ -66,18 +73,20 @@ class Store:
         except (ValueError, TypeError, AttributeError) as exc:
             raise StateError(f"a row of {self._paths.db} cannot be read", hint="Remove that file: it is made again from the machines' directories") from exc
 
-    def save(self, record: Record) -> None:
-        """Store the record, its host ports with it.
+    def save(self, records: list[Record]) -> None:
+        """Store the records, their host ports with them: all or none.
 
-        :raises HostError: when another machine holds one of its ports.
+        :raises HostError: when another machine holds one of the ports.
         """
-        text = json.dumps(record.dump())
-        make_private(record.directory)  # before the DB: where it cannot be made, no empty DB is left either
+        for record in records:
+            make_private(record.directory)  # before the DB: where it cannot be made, no empty DB is left either
         with self._transaction() as connection:
-            self._hold_ports(connection, record)
-            connection.execute("INSERT OR REPLACE INTO machines VALUES (?, ?)", (record.name, text))
-            # The row's twin is written inside the transaction: neither is there without the other.
-            write_private(f"{record.directory}/machine.json", text)
+            for record in records:
+                text = json.dumps(record.dump())
+                self._hold_ports(connection, record)
+                connection.execute("INSERT OR REPLACE INTO machines VALUES (?, ?)", (record.name, text))
+                # The row's twin is written inside the transaction: neither is there without the other.
+                write_private(f"{record.directory}/machine.json", text)
 
     def forget(self, name: str) -> None:
         with self._transaction() as connection:
@@ -86,10 +95,18 @@ class Store:
 
     def ports(self) -> dict[tuple[str, int], str]:
         """Who holds which ``(protocol, port)``."""
-        taken: dict[tuple[str, int], str] = {}
-        for record in self.load().values():
-            taken.update({(item.protocol, item.host): record.name for item in forwards(record.declared, record.identity) if item.host})
-        return taken
+        with self._lock:
+            try:
+                if os.path.exists(self._paths.db):
+                    rows = self._open().execute("SELECT protocol, port, machine FROM ports").fetchall()
+                    return {(protocol, port): machine for protocol, port, machine in rows}
+            except sqlite3.DatabaseError as exc:
+                if not _is_torn(exc):
+                    raise self._explain(exc) from exc
+            taken: dict[tuple[str, int], str] = {}
+            for record in self._from_directories(None).values():
+                taken.update({(item.protocol, item.host): record.name for item in forwards(record.declared, record.identity) if item.host})
+            return taken
 
     def close(self) -> None:
         if self._connection is not None:
@@ -98,7 +115,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
+        with self._lock, self._explained():
             connection = self._ready()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -108,6 +125,11 @@ class Store:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.Error as exc:
             raise self._explain(exc) from exc
 

@@ -65,7 +65,7 @@ class Systemd:
         script = f"{service.directory}/powerdown.py"
         text = inspect.getsource(powerdown)
         if not _holds(script, text):
-            write_private(script, text)
+            write_private(script, text, durable=False)
         argv = [find_program("systemd-run"), "--user", "--collect", f"--unit={service.unit}", f"--slice={SLICE}"]
         argv.append(f"--description=maqet machine {service.machine}")
         for key, value in {**_STATIC, **self._files(service), **self._stop(service, script), **service.properties}.items():
@@ -74,7 +74,7 @@ class Systemd:
         argv += ["--", *(word.replace("$", "$$") for word in service.argv), "$MAQET_START"]
         _forget_start_file(service)
         if service.paused:
-            write_private(_start_file(service), "MAQET_START=-S\n")
+            write_private(_start_file(service), "MAQET_START=-S\n", durable=False)
         try:
             await self._run_unit(argv, service.unit)
         finally:
