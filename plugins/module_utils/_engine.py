@@ -21,7 +21,6 @@ from ._host.host import Host
 from ._host.observe import observe
 from ._plan.plan import Observed, Plan, Wish, make_plan
 from ._plan.record import Record
-from ._spec.declaration import declare
 from ._spec.identity import check_name
 from ._spec.nic import forwards
 
@@ -94,12 +93,8 @@ class Engine:
 
     async def _reach(self, wish: Wish, outcome: Outcome, *, check: bool) -> None:
         check_name(wish.name)
-        stored = self.host.store.load([wish.name]).get(wish.name)
-        raw = wish.declaration(stored)
-        if raw is not None and (stored is None or raw != stored.raw):
-            declare(raw)  # what is wrong is said before anything is locked or asked
-        if stored is None and (check or (wish.raw is None and not lock.exists(self.host.paths, wish.name))):
-            # Nothing to lock, and a task that writes nothing leaves no lock behind either.
+        if not self.host.paths.in_use and (check or wish.raw is None):
+            # There is no machine at all, nothing to lock, and nobody to keep a lock's directory for.
             await self._reach_held(wish, None, outcome, check=check)
             return
         async with self.hold(wish.name, Deadline(wish.timeout)) as record:
@@ -118,8 +113,8 @@ class Engine:
             _describe(plan, old, new, seen, outcome)
         record = new or old
         if record and plan.steps and not check:
-            await self._apply(plan, wish, record, outcome, new=old is None)
-            seen = Observed("absent") if wish.state == "absent" else await observe(self.host, record, Deadline(wish.timeout))
+            told = await self._apply(plan, wish, record, outcome, new=old is None)
+            seen = told or await observe(self.host, record, Deadline(wish.timeout))
         outcome.changed = bool(plan.steps)
         outcome.warnings += self.host.store.warnings
         outcome.vm = machine_facts(None if wish.state == "absent" and not check else new, seen)
@@ -139,7 +134,8 @@ class Engine:
             new.supervisor = wish.supervisor
         return new
 
-    async def _apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome, *, new: bool) -> None:
+    async def _apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome, *, new: bool) -> Observed | None:
+        """What the last step itself saw, if it looked."""
         from ._host.actions import Work, undo
 
         work = Work(self.host, wish, record, self._witness)
@@ -150,6 +146,7 @@ class Engine:
                 await undo(work)
                 outcome.actions, outcome.changed, exc.hint = [], False, "Nothing is left of the machine; correct its declaration"
             raise
+        return work.seen
 
     async def _take(self, plan: Plan, work: Work, outcome: Outcome) -> None:
         from ._host.actions import ACTIONS
@@ -157,6 +154,7 @@ class Engine:
         planned, outcome.actions = outcome.actions, []
         for step, action in zip(plan.steps, planned):
             self._witness(f"before {step.action}")
+            work.seen = None
             await ACTIONS[type(step)](work, step)
             self._witness(f"after {step.action}")
             if work.notes:

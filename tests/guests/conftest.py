@@ -7,8 +7,10 @@ from __future__ import annotations
 import platform
 
 import pytest
-from ansible_collections.maqet.qemu.tests.harness.fixtures import home, supervisor  # noqa: F401
+from ansible_collections.maqet.qemu.tests.harness.fixtures import home, supervisor
 from ansible_collections.maqet.qemu.tests.harness.guest import find_guest
+
+__all__ = ["boot", "home", "supervisor"]
 
 
 @pytest.fixture(scope="session")

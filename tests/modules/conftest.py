@@ -4,4 +4,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.maqet.qemu.tests.harness.fixtures import home, supervisor  # noqa: F401
+from ansible_collections.maqet.qemu.tests.harness.fixtures import home, supervisor
+
+__all__ = ["home", "supervisor"]

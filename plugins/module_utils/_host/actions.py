@@ -15,7 +15,7 @@ from typing import Any
 from .._errors import MachineError, MaqetError
 from .._plan import steps as step_types
 from .._plan.diff import settle
-from .._plan.plan import Wish
+from .._plan.plan import Observed, Wish
 from .._plan.record import Record
 from .._spec.declaration import blueprint
 from .._spec.part import command_line
@@ -33,6 +33,7 @@ from .supervisor import Service
 class Work:
     """One machine in hand.
 
+    :param notes: how a step went, for its entry in ``actions``; seen: the machine after it, where it looked itself.
     :param witness: told of each step boundary and of each write; tests stop us there.
     """
 
@@ -41,6 +42,7 @@ class Work:
     record: Record
     witness: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
+    seen: Observed | None = None
 
     @property
     def deadline(self) -> Deadline:
@@ -102,7 +104,8 @@ async def start(work: Work, step: step_types.Start) -> None:
         qmp_socket=record.sockets["qmp"],
         stop_seconds=work.wish.shutdown_timeout,
     )
-    record.qemu_version = await launch.launch(record, work.host.supervisor(record), service, work.deadline)
+    work.seen = await launch.launch(record, work.host.supervisor(record), service, work.deadline)
+    record.qemu_version = work.seen.qemu_version
 
 
 async def stop(work: Work, step: step_types.Stop) -> None:
@@ -170,6 +173,7 @@ async def remove(work: Work, step: step_types.Remove) -> None:
         os.rmdir(record.directory)
     work.witness("directory removed")
     work.host.store.forget(record.name)
+    work.seen = Observed("absent")
     work.witness("after forget")
 
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .._errors import CommandError, MaqetError, QmpError, StartError, UnresponsiveError
+from .._plan.plan import Observed
 from .._plan.record import Record
 from . import recorder
 from .deadline import Deadline
@@ -36,8 +37,8 @@ _QUIT_SECONDS = 5.0
 _DOUBT_SECONDS = 1.0
 
 
-async def launch(record: Record, supervisor: Supervisor, service: Service, deadline: Deadline) -> str:
-    """Start QEMU and wait for its greeting; QEMU's version.
+async def launch(record: Record, supervisor: Supervisor, service: Service, deadline: Deadline) -> Observed:
+    """Start QEMU, wait for its greeting, and look at it.
 
     :raises StartError: it ended first: exit, argv and its last words.
     """
@@ -56,13 +57,14 @@ async def launch(record: Record, supervisor: Supervisor, service: Service, deadl
         raise
 
 
-async def _greeting(record: Record, supervisor: Supervisor, logged: int, deadline: Deadline) -> str:
+async def _greeting(record: Record, supervisor: Supervisor, logged: int, deadline: Deadline) -> Observed:
     pause, begun = _FIRST_PAUSE, time.monotonic()
     while True:
         if os.path.exists(record.sockets["qmp"]):
             try:
                 async with open_monitor(record.sockets["qmp"], deadline) as monitor:
-                    return monitor.qemu_version
+                    status = (await monitor.execute("query-status"))["status"]
+                    return Observed(status, living_pid(record.directory), qemu_version=monitor.qemu_version)
             except UnresponsiveError:
                 pass  # an old socket, or one that is not listened on yet
         doubt = size_of(_log(record)) > logged or time.monotonic() - begun > _DOUBT_SECONDS

@@ -19,6 +19,7 @@ from .deadline import Deadline
 from .paths import Paths, make_private
 
 _PAUSE = 0.05
+_NOTE = 120
 
 
 class Held:
@@ -52,11 +53,6 @@ async def hold(paths: Paths, name: str, deadline: Deadline) -> AsyncIterator[Hel
         os.close(descriptor)
 
 
-def exists(paths: Paths, name: str) -> bool:
-    """Whether a lock file is there: of a machine, or of a removal that was cut off."""
-    return os.path.exists(f"{paths.locks}/{name}")
-
-
 async def _acquire(path: str, paths: Paths, deadline: Deadline) -> int:
     while True:
         descriptor = _try(path, paths)
@@ -88,8 +84,8 @@ def _try(path: str, paths: Paths) -> int | None:
         os.close(descriptor)
         return None
     with suppress(OSError):  # who holds it is for people; a full disk does not matter
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()} ({os.path.basename(sys.argv[0])}) since {time.strftime('%H:%M:%S')}".encode(), 0)
+        note = f"pid {os.getpid()} ({os.path.basename(sys.argv[0])}) since {time.strftime('%H:%M:%S')}"
+        os.pwrite(descriptor, f"{note[:_NOTE]:<{_NOTE}}".encode(), 0)
     return descriptor
 
 

@@ -42,6 +42,11 @@ class Paths(NamedTuple):
         return f"{self.data}/vms"
 
     @property
+    def in_use(self) -> bool:
+        """Whether this user ever had a machine here."""
+        return os.path.isdir(self.state) or os.path.isdir(self.machines)
+
+    @property
     def sockets(self) -> str:
         """The parent of the machines' socket directories."""
         if self.runtime:
