@@ -28,6 +28,7 @@ requirements:
   - python >= 3.9
   - qemu.qmp >= 0.0.5, < 0.1
   - jsonschema >= 4.10
+  - jeepney >= 0.8 (for supervisor V(systemd))
   - QEMU >= 7.2
 """
 

@@ -24,9 +24,9 @@ from ._host.paths import SOCKET_PATH_MAX
 from ._host.probe import find_qemu, qemu_facts
 from ._spec.machine import default_arch, default_machine
 
-_TOOLS = ("qemu-img", "systemd-run", "systemctl", "setsid", "swtpm", "virtiofsd", "vde_switch", "passt")
+_TOOLS = ("qemu-img", "systemctl", "setsid", "swtpm", "virtiofsd", "vde_switch", "passt")
 _NEEDED = {"qemu-img": "Install qemu-utils (Debian) or qemu-img (Fedora)", "setsid": "Install util-linux"}
-_LIBRARIES = {"qemu.qmp": "qemu.qmp>=0.0.5,<0.1", "jsonschema": "jsonschema>=4.10", "PyYAML": "PyYAML>=6"}
+_LIBRARIES = {"qemu.qmp": "qemu.qmp>=0.0.5,<0.1", "jsonschema": "jsonschema>=4.10", "jeepney": "jeepney>=0.8", "PyYAML": "PyYAML>=6"}
 
 
 def diagnose(arch: str | None, *, check: bool) -> dict[str, Any]:

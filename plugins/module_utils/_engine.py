@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -78,7 +77,10 @@ class Engine:
                     outcome.error = HostError(f"{exc.filename or name}: {exc.strerror or exc}", hint="Check its owner, its mode and the free space")
             return outcome
 
-        return list(await asyncio.gather(*(one(name) for name in names)))
+        try:
+            return list(await asyncio.gather(*(one(name) for name in names)))
+        finally:
+            await self.host.close()
 
     @asynccontextmanager
     async def hold(self, name: str, deadline: Deadline) -> AsyncIterator[Record | None]:
@@ -123,13 +125,13 @@ class Engine:
         """The record as the task wants it; None when nothing is stored and nothing declared."""
         raw = wish.declaration(old)
         if raw is None or wish.state == "absent":
-            return copy.deepcopy(old)
+            return old and old.copy()
         if old is None or raw != old.raw:
             from ._host.prepare import prepare
 
             new = await prepare(self.host, wish, raw, old, keep=not check)
         else:
-            new = copy.deepcopy(old)
+            new = old.copy()
         if wish.supervisor != "auto":
             new.supervisor = wish.supervisor
         return new

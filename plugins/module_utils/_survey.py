@@ -107,10 +107,9 @@ def _command_line(pid: int | None) -> list[str]:
 
 async def _service(engine: Engine, record: Record) -> dict[str, Any]:
     try:
-        facts = (await engine.host.supervisor(record).facts([record.unit]))[record.unit]
+        return await engine.host.supervisor(record).details(record.unit)
     except MaqetError as exc:
         return {"state": "unknown", "why": str(exc)}
-    return {"state": facts.state, **facts.properties}
 
 
 def _process(seen: Observed) -> dict[str, Any]:

@@ -69,3 +69,10 @@ class Host:
 
             self._systemd = Systemd(self.paths.runtime)
         return self._systemd
+
+    async def close(self) -> None:
+        """End what was opened for the machines of one task; all of it opens again when needed."""
+        self._keeper = self._probing = None
+        if self._systemd is not None:
+            await self._systemd.close()
+            self._systemd = None

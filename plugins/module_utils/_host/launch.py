@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .._errors import CommandError, MaqetError, QmpError, StartError, UnresponsiveError
+from .._errors import MaqetError, QmpError, StartError, UnresponsiveError
 from .._plan.plan import Observed
 from .._plan.record import Record
 from . import recorder
@@ -48,13 +48,16 @@ async def launch(record: Record, supervisor: Supervisor, service: Service, deadl
     logged = size_of(_log(record))
     try:
         await supervisor.start(service)
+    except MaqetError:
+        await supervisor.settle(service)  # nothing runs; a unit of that name would be somebody else's
+        raise
+    try:
         return await _greeting(record, supervisor, logged, deadline)
-    except CommandError as exc:
-        await halt(record, supervisor)
-        raise _start_error(record, logged, f"QEMU could not be started: {exc.message}") from exc
     except MaqetError:
         await halt(record, supervisor)
         raise
+    finally:
+        await supervisor.settle(service)
 
 
 async def _greeting(record: Record, supervisor: Supervisor, logged: int, deadline: Deadline) -> Observed:
@@ -83,7 +86,7 @@ async def _has_ended(record: Record, supervisor: Supervisor) -> bool:
     if living_pid(record.directory):
         return False
     facts = (await supervisor.facts([record.unit]))[record.unit]
-    return facts.state != "active" and living_pid(record.directory) is None
+    return facts.ended and living_pid(record.directory) is None
 
 
 def _start_error(record: Record, logged: int, message: str) -> StartError:

@@ -69,7 +69,7 @@ async def _await_return(host: Host, record: Record, deadline: Deadline) -> int |
             await _await_socket(record, deadline.within(MONITOR_SECONDS))
             return pid
         facts = (await supervisor.facts([record.unit]))[record.unit]
-        if facts.state in ("inactive", "failed"):
+        if facts.at_rest:
             return living_pid(record.directory)
         await asyncio.sleep(_PAUSE * 5)
     return None

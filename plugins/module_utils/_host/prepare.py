@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import uuid
 from typing import Any
@@ -31,7 +30,7 @@ async def prepare(host: Host, wish: Wish, raw: dict[str, Any], old: Record | Non
     :param raw: a declaration that is not the stored one.
     :param keep: whether what is asked of QEMU may be cached (not in check mode).
     """
-    new = copy.deepcopy(old) if old else _blank(host, wish)
+    new = old.copy() if old else _blank(host, wish)
     new.raw, new.declared = raw, declare(raw)
     if old:
         new.declared = keep_order(OPTIONS, old.declared, new.declared)

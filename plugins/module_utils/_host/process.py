@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+from typing import Any
 
 from .._errors import HostError
 from .command import find_program
@@ -51,9 +52,14 @@ class Process:
             for descriptor in descriptors:
                 os.close(descriptor)
 
+    async def settle(self, service: Service) -> None:
+        """Nothing was for this start alone."""
+
     async def stop(self, unit: str) -> None:
         """Nothing starts it again, so there is nothing to do when its QEMU has ended."""
 
     async def facts(self, units: list[str]) -> dict[str, UnitFacts]:
-        pids = {unit: living_pid(self._directories[unit]) for unit in units}
-        return {unit: UnitFacts("active" if pid else "inactive", {"MainPID": str(pid or 0)}) for unit, pid in pids.items()}
+        return {unit: UnitFacts("active" if living_pid(self._directories[unit]) else "inactive") for unit in units}
+
+    async def details(self, unit: str) -> dict[str, Any]:
+        return {"state": (await self.facts([unit]))[unit].state, "MainPID": living_pid(self._directories[unit]) or 0}

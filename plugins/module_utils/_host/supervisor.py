@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Service(NamedTuple):
@@ -28,12 +28,17 @@ class Service(NamedTuple):
 
 
 class UnitFacts(NamedTuple):
-    """What a supervisor knows of a unit (``active``, ``activating``, ``inactive``, ``failed``, …)."""
+    """A unit's state in systemd's words: ``active``, ``activating``, ``inactive``, ``failed``, …, and its finer one."""
 
     state: str
-    properties: dict[str, Any]
+    sub_state: str = ""
 
     @property
-    def returning(self) -> bool:
-        """It ended and is about to be started again."""
-        return self.state == "activating"
+    def at_rest(self) -> bool:
+        """It does not run and will not by itself."""
+        return self.state in ("inactive", "failed")
+
+    @property
+    def ended(self) -> bool:
+        """What was started has ended, to be started again perhaps."""
+        return self.at_rest or self.sub_state == "auto-restart"

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from .._errors import StateError
@@ -57,6 +57,10 @@ class Record:
 
     def site(self) -> Site:
         return Site(self.name, self.accel, self.directory, self.sockets, self.identity)
+
+    def copy(self) -> Record:
+        """A copy to change: what steps change in place is its own."""
+        return replace(self, made=dict(self.made), doomed=dict(self.doomed))
 
     def dump(self) -> dict[str, Any]:
         return asdict(self)
