@@ -86,9 +86,8 @@ class Engine:
     async def hold(self, name: str, deadline: Deadline) -> AsyncIterator[Record | None]:
         """The machine's record under its lock."""
         async with lock.hold(self.host.paths, name, deadline) as held:
-            record = self.host.store.load([name]).get(name)
             try:
-                yield record
+                yield self.host.store.load([name]).get(name)
             finally:
                 if not os.path.exists(f"{self.host.paths.machines}/{name}"):
                     held.discard()

@@ -173,7 +173,8 @@ def closed_db(home):
 @contextmanager
 def db_is_a_directory(home):
     file = home.state / DB
-    file.mkdir(parents=True)
+    file.parent.mkdir(mode=0o700)
+    file.mkdir()
     yield {"db": file}
     file.rmdir()
     file.parent.rmdir()

@@ -76,7 +76,7 @@ def console(home, name, line):
         channel.settimeout(20)
         channel.connect(str(home.sockets(name) / "serial.sock"))
         channel.sendall(b"\n" + line.encode() + b"\n")
-        pattern = r"\n(\d+-\w+)"
+        pattern = r"\n(\d+-\w+)\r"
         seen = ""
         while not re.search(pattern, seen):
             seen += channel.recv(4096).decode(errors="replace")
