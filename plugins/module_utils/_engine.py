@@ -18,16 +18,17 @@ from ._host import lock
 from ._host.deadline import Deadline
 from ._host.host import Host
 from ._host.observe import observe
-from ._plan.plan import Observed, Plan, Wish, make_plan
 from ._plan.record import Record
+from ._plan.wish import Observed, Wish, is_settled
 from ._spec.identity import check_name
 from ._spec.nic import forwards
 
 if TYPE_CHECKING:
     from ._host.actions import Work
+    from ._plan.plan import Plan
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Outcome:
     """What became of one machine.
 
@@ -104,6 +105,14 @@ class Engine:
     async def _reach_held(self, wish: Wish, old: Record | None, outcome: Outcome, *, check: bool) -> None:
         new = await self._renew(wish, old, check=check)
         seen = await observe(self.host, old, Deadline(wish.timeout))
+        if is_settled(wish, old, new, seen):
+            outcome.vm, outcome.warnings = machine_facts(old, seen), list(self.host.store.warnings)
+            return
+        await self._change(wish, old, new, seen, outcome, check=check)
+
+    async def _change(self, wish: Wish, old: Record | None, new: Record | None, seen: Observed, outcome: Outcome, *, check: bool) -> None:
+        from ._plan.plan import make_plan
+
         plan = make_plan(wish, old, new, seen)
         if plan.steps and new:
             from ._host.preflight import preflight
@@ -153,9 +162,9 @@ class Engine:
         from ._host.actions import ACTIONS
 
         planned, outcome.actions = outcome.actions, []
-        for step, action in zip(plan.steps, planned):
+        for position, (step, action) in enumerate(zip(plan.steps, planned)):
             self._witness(f"before {step.action}")
-            work.seen = None
+            work.seen, work.rest = None, plan.steps[position + 1 :]
             await ACTIONS[type(step)](work, step)
             self._witness(f"after {step.action}")
             if work.notes:

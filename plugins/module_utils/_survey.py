@@ -16,8 +16,8 @@ from ._host.deadline import Deadline
 from ._host.liveness import living_pid, process_facts
 from ._host.observe import observe
 from ._plan.diff import compare, spell
-from ._plan.plan import Observed
 from ._plan.record import Record
+from ._plan.wish import Observed
 from ._spec.declaration import OPTIONS
 from ._spec.option import NEXT_START
 

@@ -16,8 +16,8 @@ from ._host.deadline import Deadline
 from ._host.liveness import living_pid, why_silent
 from ._host.probe import qmp_schema
 from ._host.qmp import open_monitor
-from ._plan.plan import Observed
 from ._plan.record import Record
+from ._plan.wish import Observed
 from ._spec.qmp_schema import QmpSchema, is_read
 
 _PAUSE = 0.02

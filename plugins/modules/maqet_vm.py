@@ -176,7 +176,7 @@ vm:
 
 from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine
 from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, diff, fail, run
-from ansible_collections.maqet.qemu.plugins.module_utils._plan.plan import Wish
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.wish import Wish
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, given
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import argument_spec
 

@@ -13,7 +13,7 @@ import traceback
 from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine
 from ansible_collections.maqet.qemu.plugins.module_utils._host.host import Host
 from ansible_collections.maqet.qemu.plugins.module_utils._host.paths import Paths
-from ansible_collections.maqet.qemu.plugins.module_utils._plan.plan import Wish
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.wish import Wish
 
 __all__ = ["Wish", "die_at_boundaries", "reach", "reach_all"]
 

@@ -10,8 +10,9 @@ import copy
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import MaqetError
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.diff import compare, settle
-from ansible_collections.maqet.qemu.plugins.module_utils._plan.plan import Observed, Wish, make_plan
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.plan import make_plan
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.record import Record
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.wish import Observed, Wish, is_settled
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, declare
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import walk
 from ansible_collections.maqet.qemu.tests.cases.data import load
@@ -53,9 +54,11 @@ def test_plan(case):
     if "error" in case:
         with pytest.raises(MaqetError) as caught:
             make_plan(wish, old, new, seen)
+        assert not is_settled(wish, old, new, seen)
         assert [word for word in case["error"] if word not in str(caught.value)] == []
         return
     plan = make_plan(wish, old, new, seen)
+    assert not (is_settled(wish, old, new, seen) and (plan.steps or plan.pending)), "settled means that the planner finds nothing"
     assert [step.action for step in plan.steps] == case["steps"]
     assert list(plan.pending) == case.get("pending", [])
     summaries = "\n".join(step.summary() for step in plan.steps)

@@ -10,7 +10,7 @@ from typing import Any
 from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine, Outcome
 from ansible_collections.maqet.qemu.plugins.module_utils._host.host import Host
 from ansible_collections.maqet.qemu.plugins.module_utils._host.paths import Paths
-from ansible_collections.maqet.qemu.plugins.module_utils._plan.plan import Wish
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.wish import Wish
 
 POLICY = set(Wish._fields) - {"name", "raw"}
 

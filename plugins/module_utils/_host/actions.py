@@ -15,8 +15,8 @@ from typing import Any
 from .._errors import MachineError, MaqetError
 from .._plan import steps as step_types
 from .._plan.diff import settle
-from .._plan.plan import Observed, Wish
 from .._plan.record import Record
+from .._plan.wish import Observed, Wish
 from .._spec.declaration import blueprint
 from .._spec.part import command_line
 from .._spec.service import unit_properties
@@ -33,7 +33,8 @@ from .supervisor import Service
 class Work:
     """One machine in hand.
 
-    :param notes: how a step went, for its entry in ``actions``; seen: the machine after it, where it looked itself.
+    :param notes: how a step went, for its entry in ``actions``; seen: the machine after it, where it looked itself; rest: the steps
+        that follow.
     :param witness: told of each step boundary and of each write; tests stop us there.
     """
 
@@ -43,6 +44,7 @@ class Work:
     witness: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
     seen: Observed | None = None
+    rest: tuple[step_types.Step, ...] = ()
 
     @property
     def deadline(self) -> Deadline:
@@ -56,7 +58,9 @@ class Work:
 
 
 async def define(work: Work, step: step_types.Define) -> None:
-    await work.save()
+    # A start writes the record itself, before anything happens.
+    if not (work.rest and isinstance(work.rest[0], step_types.Start)):
+        await work.save()
 
 
 async def make_disk(work: Work, step: step_types.MakeDisk) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from .._errors import CommandError, HostError
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"))
 
 
+@functools.cache
 def find_program(name: str, hint: str = "") -> str:
     """The program's path.
 

@@ -15,8 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .._errors import MaqetError, QmpError, StartError, UnresponsiveError
-from .._plan.plan import Observed
 from .._plan.record import Record
+from .._plan.wish import Observed
 from . import recorder
 from .deadline import Deadline
 from .liveness import living_pid, send_signal, wait_for_end

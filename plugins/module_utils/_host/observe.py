@@ -11,8 +11,8 @@ import os
 import re
 
 from .._errors import HostError, UnresponsiveError
-from .._plan.plan import Observed
 from .._plan.record import Record
+from .._plan.wish import Observed
 from .._spec.disk import disk_files
 from .._spec.nic import forwards
 from .deadline import Deadline

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 
 from .._errors import HostError
-from .._plan.plan import Observed, Plan
+from .._plan.plan import Plan
 from .._plan.record import Record
 from .._plan.steps import Define, Start, Tell
+from .._plan.wish import Observed
 from .._spec.declaration import host_files
 from .._spec.nic import forwards
 from . import ports

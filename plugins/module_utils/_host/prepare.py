@@ -11,8 +11,8 @@ import uuid
 from typing import Any
 
 from .._errors import SpecError
-from .._plan.plan import Wish
 from .._plan.record import Record
+from .._plan.wish import Wish
 from .._spec.declaration import OPTIONS, declare
 from .._spec.disk import disk_files
 from .._spec.nic import forwards, make_mac

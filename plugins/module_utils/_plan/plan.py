@@ -6,60 +6,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._errors import MachineError, RefusedError, SpecError, UnresponsiveError
-from .._spec.declaration import OPTIONS, merge
+from .._spec.declaration import OPTIONS
 from .._spec.disk import disk_files
 from .._spec.option import NEXT_START
 from .diff import Change, compare, readable
 from .record import Record
 from .steps import Define, DeleteDisk, Discard, GrowDisk, MakeDisk, Remove, Restore, Start, Step, Stop, Suspend, Tell
+from .wish import Observed, Wish
 
 # Of these QEMU says itself that only a reset helps.
 _BEYOND_REPAIR = ("internal-error", "guest-panicked", "shutdown")
 # A QEMU that was started for saved memory and has not loaded it.
 _UNLOADED = ("prelaunch", "restore-vm")
-
-
-class Wish(NamedTuple):
-    """What a task asks of one machine: the spec options it gave (None: none), and its policy."""
-
-    name: str
-    raw: dict[str, Any] | None = None
-    state: str = "started"
-    update: str = "replace"
-    on_restart_needed: str = "defer"
-    shutdown_timeout: float = 60
-    timeout: float = 60
-    force: bool = False
-    supervisor: str = "auto"
-
-    def declaration(self, old: Record | None) -> dict[str, Any] | None:
-        """The declaration that is meant: the task's own, that over the stored one, or the stored one."""
-        if self.raw is None:
-            return old.raw if old else None
-        return merge(old.raw, self.raw) if self.update == "merge" and old else self.raw
-
-
-class Observed(NamedTuple):
-    """What is really there.
-
-    :param status: ``absent`` (not known), ``stopped``, ``suspended``, ``unresponsive`` (alive, and its monitor did
-        not answer) or QEMU's own word (``running``, ``paused``, ``io-error``, …).
-    :param missing: our disks whose file is gone though it was made.
-    :param why: for ``unresponsive``: what was seen.
-    """
-
-    status: str
-    pid: int | None = None
-    missing: tuple[str, ...] = ()
-    qemu_version: str = ""
-    why: str = ""
-
-    @property
-    def alive(self) -> bool:
-        return self.pid is not None
 
 
 class Plan(NamedTuple):

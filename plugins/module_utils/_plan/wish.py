@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is asked of a machine, what is seen of it, and whether the two can differ at all."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .._spec.declaration import merge
+from .record import Record
+
+_REACHED = {("started", "running"), ("present", "running"), ("present", "paused"), ("paused", "paused")}
+
+
+class Wish(NamedTuple):
+    """What a task asks of one machine: the spec options it gave (None: none), and its policy."""
+
+    name: str
+    raw: dict[str, Any] | None = None
+    state: str = "started"
+    update: str = "replace"
+    on_restart_needed: str = "defer"
+    shutdown_timeout: float = 60
+    timeout: float = 60
+    force: bool = False
+    supervisor: str = "auto"
+
+    def declaration(self, old: Record | None) -> dict[str, Any] | None:
+        """The declaration that is meant: the task's own, that over the stored one, or the stored one."""
+        if self.raw is None:
+            return old.raw if old else None
+        return merge(old.raw, self.raw) if self.update == "merge" and old else self.raw
+
+
+class Observed(NamedTuple):
+    """What is really there.
+
+    :param status: ``absent`` (not known), ``stopped``, ``suspended``, ``unresponsive`` (alive, and its monitor did
+        not answer) or QEMU's own word (``running``, ``paused``, ``io-error``, …).
+    :param missing: our disks whose file is gone though it was made.
+    :param why: for ``unresponsive``: what was seen.
+    """
+
+    status: str
+    pid: int | None = None
+    missing: tuple[str, ...] = ()
+    qemu_version: str = ""
+    why: str = ""
+
+    @property
+    def alive(self) -> bool:
+        return self.pid is not None
+
+
+def is_settled(wish: Wish, old: Record | None, new: Record | None, seen: Observed) -> bool:
+    """Whether a machine that runs is plainly as it should be: the planner, which would find no step, is not needed."""
+    if old is None or old != new or old.suspended:
+        return False
+    return (wish.state, seen.status) in _REACHED and old.applied == old.declared
