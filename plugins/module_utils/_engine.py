@@ -162,16 +162,22 @@ class Engine:
         from ._host.actions import ACTIONS
 
         planned, outcome.actions = outcome.actions, []
-        for position, (step, action) in enumerate(zip(plan.steps, planned)):
-            self._witness(f"before {step.action}")
-            work.seen, work.rest = None, plan.steps[position + 1 :]
-            await ACTIONS[type(step)](work, step)
-            self._witness(f"after {step.action}")
-            if work.notes:
-                action["outcome"] = work.notes.pop()
-            # What was done stays said when a later step fails.
-            outcome.actions.append(action)
-            outcome.changed = True
+        try:
+            for position, (step, action) in enumerate(zip(plan.steps, planned)):
+                self._witness(f"before {step.action}")
+                work.seen, work.rest = None, plan.steps[position + 1 :]
+                await ACTIONS[type(step)](work, step)
+                self._witness(f"after {step.action}")
+                if work.notes:
+                    action["outcome"] = work.notes.pop()
+                # What was done stays said when a later step fails.
+                outcome.actions.append(action)
+                outcome.changed = outcome.changed or step.action != "define"
+        finally:
+            # A start stores its definition; what it could not store has not happened.
+            outcome.changed = outcome.changed or work.saved
+            if not outcome.changed:
+                outcome.actions = []
 
 
 def _describe(plan: Plan, old: Record | None, new: Record | None, seen: Observed, outcome: Outcome) -> None:

@@ -34,7 +34,7 @@ class Work:
     """One machine in hand.
 
     :param notes: how a step went, for its entry in ``actions``; seen: the machine after it, where it looked itself; rest: the steps
-        that follow.
+        that follow; saved: something has been written.
     :param witness: told of each step boundary and of each write; tests stop us there.
     """
 
@@ -45,6 +45,7 @@ class Work:
     notes: list[str] = field(default_factory=list)
     seen: Observed | None = None
     rest: tuple[step_types.Step, ...] = ()
+    saved: bool = False
 
     @property
     def deadline(self) -> Deadline:
@@ -54,6 +55,7 @@ class Work:
     async def save(self) -> None:
         self.witness("before save")
         await self.host.keeper.save(self.record)
+        self.saved = True
         self.witness("after save")
 
 

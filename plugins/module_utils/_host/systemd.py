@@ -119,8 +119,10 @@ class Systemd:
 
     async def facts(self, units: list[str]) -> dict[str, UnitFacts]:
         """The states of units, by one call."""
-        rows = (await self._manager.call("ListUnitsByNames", "as", units))[0]
-        return {row[0]: UnitFacts(state=row[3], sub_state=row[4]) for row in rows}
+        # By patterns, though names hold none: asked by names, systemd would look for the files of units that it has not.
+        rows = (await self._manager.call("ListUnitsByPatterns", "asas", [], units))[0]
+        loaded = {row[0]: UnitFacts(state=row[3], sub_state=row[4]) for row in rows}
+        return {unit: loaded.get(unit, UnitFacts("inactive", "dead")) for unit in units}
 
     async def details(self, unit: str) -> dict[str, Any]:
         """What systemd knows of one unit, in its own words and units."""
