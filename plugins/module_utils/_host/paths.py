@@ -92,7 +92,8 @@ def make_private(path: str) -> None:
     :raises HostError: when it cannot be made, or is another user's.
     """
     try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
+        if not os.path.isdir(path):
+            os.makedirs(path, mode=0o700, exist_ok=True)
         facts = os.lstat(path)
     except OSError as exc:
         raise HostError(f"cannot make the directory {path}: {exc.strerror}", hint="Check its owner, its mode and the free space") from exc
