@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ._errors import HostError, MaqetError
+
+if TYPE_CHECKING:
+    from ._engine import Outcome
 
 
 class Module(AnsibleModule):  # type: ignore[misc]
@@ -58,12 +61,14 @@ def fail(module: Module, error: MaqetError, **result: Any) -> NoReturn:
     module.fail_json(msg=message, error=type(error).__name__, hint=error.hint, **{**error.data, **result})
 
 
-def diff(name: str, before: dict[str, Any], after: dict[str, Any], actions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Ansible's diff: the declaration before and after, and the actions in order."""
-    if not actions:
+def diff(name: str, outcome: Outcome) -> list[dict[str, Any]]:
+    """Ansible's diff: the declaration before and after, the actions in order, and what waits."""
+    if not outcome.actions:
         return []
-    lines = [f"  {number}. {action['summary']}" for number, action in enumerate(actions, 1)]
-    texts = {"before": _yaml(before), "after": _yaml(after), "before_header": name, "after_header": name}
+    lines = [f"  {number}. {action['summary']}" for number, action in enumerate(outcome.actions, 1)]
+    if outcome.pending_restart:
+        lines.append(f"waits for the next start: {', '.join(outcome.pending_restart)}")
+    texts = {"before": _yaml(outcome.before), "after": _yaml(outcome.after), "before_header": name, "after_header": name}
     return [texts, {"prepared": "\n".join(["actions:", *lines, ""])}]
 
 

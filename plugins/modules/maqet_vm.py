@@ -206,7 +206,7 @@ def reconcile(module: Module, check: bool) -> dict:
         "pending_restart": outcome.pending_restart,
         "vm": outcome.vm,
         "warnings": outcome.warnings,
-        "diff": diff(name, outcome.before, outcome.after, outcome.actions),
+        "diff": diff(name, outcome),
     }
     if outcome.error:
         fail(module, outcome.error, changed=outcome.changed, actions=outcome.actions)

@@ -35,8 +35,10 @@ async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list
     find_qemu(new.declared["arch"])
     _accel, warning = choose_accel(new.declared["accel"], new.declared["arch"])
     first = seen.status == "absent"
-    if starts or first:
-        for option, path in host_files(new.declared):
+    named = [change.path for change in plan.changes]
+    for option, path in host_files(new.declared):
+        # One that is declared for a later start is looked at now; one that was there before, when it is needed.
+        if starts or first or any(option.startswith(changed) for changed in named):
             check_readable(option, path)
     if starts or first or any(isinstance(step, Tell) and step.change for step in plan.steps):
         held = await listening(new) if seen.alive else set()
