@@ -197,6 +197,7 @@ POLICY = {
 
 def reconcile(module: Module, check: bool) -> dict:
     name = module.params["name"]
+    hide_secrets(module)
     policy = {key: module.params[key] for key in POLICY}
     wish = Wish(name=name, raw=given(module.params) or None, **policy)
     outcome = Engine().run([wish], check=check)[0]
@@ -211,6 +212,15 @@ def reconcile(module: Module, check: bool) -> dict:
     if outcome.error:
         fail(module, outcome.error, changed=outcome.changed, actions=outcome.actions)
     return result
+
+
+def hide_secrets(module: Module) -> None:
+    """QEMU's own property dicts may hold secrets: no result shows them, one that refuses them least of all."""
+    escapes = [module.params[option] for option in ("objects", "devices") if module.params[option]]
+    if escapes:
+        from ansible_collections.maqet.qemu.plugins.module_utils._spec.qmp_schema import secrets
+
+        module.no_log_values.update(secrets(escapes))
 
 
 def main() -> None:

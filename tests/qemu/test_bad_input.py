@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -81,6 +84,26 @@ def test_bad_input(case, check, scratch_home, files):
             assert [path for path in after if words["name"] in path] == []
         else:
             assert {path for path in after if after[path] != before.get(path)} | set(before) - set(after) == set()
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in load("bad_input.yml")])
+def test_the_module_says_so(case, scratch_home, files, tmp_path):
+    """The same through the module, as Ansible runs it: one message with the machine's name, and no traceback."""
+    words = {"files": files, "name": "m-one", "other": "m-other"}
+    with ExitStack() as stack:
+        try:
+            case = prepare(case, scratch_home, words, stack)
+        except ImpossibleError as exc:
+            pytest.skip(str(exc))
+        arguments = tmp_path / "arguments.json"
+        arguments.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": {"name": words["name"], **case["given"]}}))
+        module = [sys.executable, "-m", "ansible_collections.maqet.qemu.plugins.modules.maqet_vm", str(arguments)]
+        done = subprocess.run(module, env=scratch_home.environment, capture_output=True, text=True, check=False)
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["failed"] and not result.get("changed"), result
+    assert [word for word in case["says"] if word not in result["msg"]] == [], result["msg"]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert case.get("hides", "\0") not in done.stdout + done.stderr
 
 
 def test_torn_db_is_made_again(scratch_home):
