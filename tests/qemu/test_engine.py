@@ -45,3 +45,14 @@ def test_declared_order_is_kept(scratch_home):
     again = reach(scratch_home, {**POLICY, "state": "restarted", "force": True})
     assert again.error is None
     assert [word for word in look.command_line(again.vm["pid"]) if word != "-S"] == [word for word in argv if word != "-S"]
+
+
+def test_a_disk_of_any_name_outlives_a_suspend(scratch_home):
+    """The saved memory has a file name that no disk can have."""
+    first = reach(scratch_home, {**POLICY, "disks": [{"name": "memory", "size": "1M"}]})
+    assert first.error is None
+    file = scratch_home.data / "maqet/vms/m-one/memory.qcow2"
+    before = file.stat().st_ino
+    for state in ("suspended", "paused"):
+        assert reach(scratch_home, {**POLICY, "state": state}).error is None
+        assert file.stat().st_ino == before

@@ -26,7 +26,8 @@ _PAUSE = 0.05
 
 
 def memory_file(directory: str) -> str:
-    return f"{directory}/memory.qcow2"
+    # Disks end in .qcow2 or .raw, whatever they are named: this is none of theirs.
+    return f"{directory}/suspended.memory"
 
 
 def discard(directory: str) -> None:
