@@ -10,6 +10,7 @@ import platform
 from collections.abc import Iterator
 from typing import Any
 
+from .firmware import board
 from .option import Option
 from .part import Part
 from .site import Site
@@ -46,7 +47,16 @@ def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:
     # What the host's configuration or QEMU's habit would add is not declared: it stays out.
     yield Part("nodefaults")
     yield Part("no-user-config")
-    yield Part("machine", {"type": site.identity["machine"]})
+    yield Part("machine", {"type": site.identity["machine"], **_properties(spec), **board(spec, site)})
     yield Part("accel", {"accel": site.accel})
     yield Part("sandbox", dict(_SANDBOX))
     yield Part("pidfile", f"{site.directory}/qemu.pid")
+
+
+def _properties(spec: dict[str, Any]) -> dict[str, Any]:
+    properties = {}
+    if spec.get("shares"):
+        properties["memory-backend"] = "memory"
+    if spec["arch"] == "aarch64" and spec["machine"].startswith("virt"):
+        properties["gic-version"] = "max"  # QEMU's default, version 2, ends at 8 CPUs
+    return properties
