@@ -151,6 +151,7 @@ def schema():
     described = _describe_all(machine["properties"], options, words, "")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$comment": "SPDX-FileCopyrightText: 2026 The maqet.qemu authors. SPDX-License-Identifier: GPL-3.0-or-later. Written by scripts/describe.",
         # Relative: it is known by the place from which it is read.
         "$id": "machine.json",
         "title": "A machine of maqet.qemu",
