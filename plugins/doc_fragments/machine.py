@@ -12,7 +12,7 @@ class ModuleDocFragment:
 options:
   labels:
     description:
-      - Free words about the machine, to find it by.
+      - Free words about the machine, to find it by. None when left out.
       - "For example V({role: database, team: blue})."
     type: dict
   protect:
@@ -34,13 +34,43 @@ options:
   accel:
     description:
       - V(auto), the default, takes V(kvm) where a stock guest boots on it, else V(tcg) with a warning that says why.
+      - "For example V(tcg), which runs anywhere and slowly."
     type: str
     choices: [auto, kvm, tcg]
   cpus:
     description:
       - Number of virtual CPUs, 1 when left out.
+      - With O(max_cpus) it changes while the machine runs. A guest that keeps a CPU that should go has it until the next start.
       - "For example V(4)."
     type: int
+  max_cpus:
+    description:
+      - How many virtual CPUs the running machine may come to have. As many as O(cpus) when left out, so that none can be added.
+      - Not every board can. Those of x86 can, V(virt) of ARM cannot, and there a change of O(cpus) waits for the next start all the same.
+      - "For example V(8)."
+    type: int
+  cpu_topology:
+    description:
+      - How the guest sees its CPUs. QEMU's own arrangement when left out. What is left out of it is 1.
+      - The product is O(max_cpus), or O(cpus) where that is left out.
+      - "For example V({sockets: 1, cores: 4, threads: 2})."
+    type: dict
+    suboptions:
+      sockets:
+        description:
+          - Sockets of the board, 1 when left out.
+          - "For example V(2)."
+        type: int
+      cores:
+        description:
+          - Cores of a socket, 1 when left out.
+          - "For example V(4)."
+        type: int
+      threads:
+        description:
+          - Threads of a core, 1 when left out.
+          - "For example V(2)."
+        type: int
   cpu_model:
     description:
       - QEMU's CPU model, V(host) on kvm and V(max) on tcg when left out.
@@ -49,8 +79,72 @@ options:
   memory:
     description:
       - The guest's memory, 512MiB when left out. Whole MiB.
+      - With O(max_memory) it changes while the machine runs, between what it was started with and that.
       - "For example V(2GiB) or V(1536M). Units are powers of 1024."
     type: str
+  max_memory:
+    description:
+      - How much memory the running machine may come to have. None is added while it runs when left out.
+      - What comes later is a virtio-mem device. The guest needs its driver, which Linux has since 5.8 on x86.
+      - "For example V(8GiB)."
+    type: str
+  balloon:
+    description:
+      - How much of its memory the guest is asked to keep, the rest being the host's meanwhile. All when left out.
+      - It is a request. The guest follows as far as it can, and needs a driver for virtio-balloon.
+      - "For example V(512MiB)."
+    type: str
+  firmware:
+    description:
+      - V(bios) is what QEMU itself brings for the board, V(uefi) an image of the host with variables (NVRAM) of the machine's own.
+      - When left out V(uefi) with O(secure_boot) and for aarch64 without O(boot.kernel), else V(bios).
+      - The image is chosen once by the host's firmware descriptors (C(/usr/share/qemu/firmware), C(/etc/qemu/firmware),
+        C(~/.config/qemu/firmware)), and again when O(arch), O(machine) or one of these two options changes.
+      - Switching back finds the variables as they were. Only O(state=absent) deletes them.
+    type: str
+    choices: [bios, uefi]
+  secure_boot:
+    description:
+      - UEFI that starts only what is signed, with the usual keys enrolled where the host has such an image, and with variables
+        of its own. Off when left out.
+      - "For example V(true)."
+    type: bool
+  smbios:
+    description:
+      - What the firmware tells the guest of its hardware (SMBIOS type 1, as in C(/sys/class/dmi/id)). QEMU's words when left out.
+      - "For example V({manufacturer: Example, serial: X-0042})."
+    type: dict
+    suboptions:
+      manufacturer:
+        description:
+          - The system's manufacturer. QEMU's word when left out.
+          - "For example V(Example Ltd.)."
+        type: str
+      product:
+        description:
+          - The system's product. QEMU's word when left out.
+          - "For example V(Build host)."
+        type: str
+      version:
+        description:
+          - The system's version. QEMU's word when left out.
+          - "For example V(2)."
+        type: str
+      serial:
+        description:
+          - The system's serial number. QEMU's word when left out.
+          - "For example V(X-0042)."
+        type: str
+      sku:
+        description:
+          - The system's SKU. QEMU's word when left out.
+          - "For example V(BH-2)."
+        type: str
+      family:
+        description:
+          - The system's family. QEMU's word when left out.
+          - "For example V(Hosts)."
+        type: str
   boot:
     description:
       - How the guest starts. The firmware's own order when left out.
@@ -59,22 +153,22 @@ options:
     suboptions:
       kernel:
         description:
-          - A kernel to start directly, a file of the host.
+          - A kernel to start directly, a file of the host. The firmware looks for one on the disks when left out.
           - "For example V(/boot/vmlinuz)."
         type: path
       initrd:
         description:
-          - Its initial RAM disk. Needs O(boot.kernel).
+          - Its initial RAM disk, none when left out. Needs O(boot.kernel).
           - "For example V(/boot/initrd.img)."
         type: path
       cmdline:
         description:
-          - Its command line. Needs O(boot.kernel).
+          - Its command line, empty when left out. Needs O(boot.kernel).
           - "For example V(root=/dev/vda console=ttyS0)."
         type: str
       order:
         description:
-          - The firmware's order in QEMU's letters, V(c) disk, V(d) CD-ROM, V(n) network.
+          - The firmware's order in QEMU's letters, V(c) disk, V(d) CD-ROM, V(n) network. The firmware's own when left out.
           - "For example V(nc)."
         type: str
       menu:
@@ -84,7 +178,9 @@ options:
         type: bool
   disks:
     description:
-      - Disks, each known by its O(disks[].name). Each needs one of O(disks[].size), O(disks[].image) and O(disks[].path).
+      - Disks and CD-ROM drives, each known by its O(disks[].name). None when left out. A disk needs one of O(disks[].size), O(disks[].image)
+        and O(disks[].path).
+      - They come and go while the machine runs, except on the bus V(sata). On V(virtio) and V(nvme) one goes when the guest agrees.
       - "For example V([{name: root, image: /srv/debian.qcow2, size: 10GiB}, {name: data, size: 50GiB}])."
     type: list
     elements: dict
@@ -97,23 +193,38 @@ options:
         required: true
       size:
         description:
-          - The size the guest sees. It may grow and never shrinks.
+          - The size the guest sees. It grows while the machine runs, and never shrinks.
+          - For O(disks[].image) the image's own when left out.
           - "For example V(20GiB)."
         type: str
       image:
         description:
           - A local image that stays as it is. The disk is an overlay on it, of its size or a larger O(disks[].size).
+          - When left out with O(disks[].path), the disk is new and empty.
           - An image that itself leans on another file of the host is refused.
           - "For example V(/srv/images/debian-12.qcow2)."
         type: path
       path:
         description:
           - An existing file to use as it is. It is never grown and never deleted.
+          - For O(disks[].device=cdrom) it is the medium, changed while the machine runs. The drive is empty when it is left out.
           - "For example V(/srv/disks/archive.raw)."
         type: path
+      device:
+        description:
+          - V(disk) when left out, or V(cdrom), a drive whose medium is O(disks[].path).
+        type: str
+        choices: [disk, cdrom]
+      bus:
+        description:
+          - What the device hangs on. V(virtio) for a disk when left out. For a CD-ROM drive V(sata) on x86 and V(scsi) elsewhere, and no other.
+          - V(scsi) is virtio-scsi, V(usb) a USB 3 controller, each made with the first device on it. V(sata) is for x86.
+        type: str
+        choices: [virtio, scsi, sata, nvme, usb]
       format:
         description:
           - The file's format. V(qcow2) when left out, and for O(disks[].path) what C(qemu-img) first finds it to be.
+          - It stays. A disk of another format is another disk.
         type: str
         choices: [qcow2, raw]
       readonly:
@@ -138,9 +249,25 @@ options:
         choices: [unmap, ignore]
       boot_index:
         description:
-          - The firmware's order among devices that have one, V(0) first.
+          - The firmware's order among devices that have one, V(0) first. The others come after them. None when left out.
           - "For example V(0)."
         type: int
+      throttle:
+        description:
+          - Limits of the disk, changed while the machine runs. None when left out. Not for O(disks[].device=cdrom).
+          - "For example V({iops: 500, bps: 50MiB})."
+        type: dict
+        suboptions:
+          iops:
+            description:
+              - Reads and writes a second, together. No limit when left out.
+              - "For example V(500)."
+            type: int
+          bps:
+            description:
+              - Bytes a second, read and written together. No limit when left out.
+              - "For example V(50MiB)."
+            type: str
       on_remove:
         description:
           - What becomes of a disk of the machine's own that leaves the declaration. V(keep), the default, leaves its
@@ -149,7 +276,8 @@ options:
         choices: [keep, delete]
   nics:
     description:
-      - Network cards, each known by its O(nics[].name).
+      - Network cards, each known by its O(nics[].name). None when left out.
+      - They come and go while the machine runs. One goes when the guest agrees.
       - "For example V([{name: lan, forwards: [{guest: 22}]}])."
     type: list
     elements: dict
@@ -162,9 +290,22 @@ options:
         required: true
       network:
         description:
-          - What it is plugged into. V(user), the default, is QEMU's own network with NAT to the outside.
+          - What it is plugged into.
+          - V(user), the default, is QEMU's own network with NAT to the outside.
+          - V(passt) gives the guest the host's own address and routes by the program C(passt), which runs beside QEMU and ends with
+            it. It is faster. Forwards change at the next start, and the card comes with a start only.
+          - V(bridge) joins the bridge O(nics[].interface) of the host by QEMU's C(qemu-bridge-helper), which must be setuid root;
+            C(/etc/qemu/bridge.conf) must allow the bridge. The helper has ended before QEMU starts, and QEMU's sandbox stays closed.
+            The card comes with a start only.
+          - V(tap) uses the tap device O(nics[].interface), which root has made for this user.
+          - "For example V(passt)."
         type: str
-        choices: [user]
+        choices: [user, passt, bridge, tap]
+      interface:
+        description:
+          - The host's bridge or tap device. Needed with O(nics[].network=bridge) and O(nics[].network=tap).
+          - "For example V(br0)."
+        type: str
       mac:
         description:
           - Its address. One is made from the machine's UUID and the card's name when left out, and stays.
@@ -175,9 +316,15 @@ options:
           - QEMU's network device, V(virtio-net-pci) when left out.
           - "For example V(e1000e)."
         type: str
+      link:
+        description:
+          - Whether the card's cable is plugged in, changed while the machine runs. V(up) when left out.
+          - "For example V(down)."
+        type: str
+        choices: [up, down]
       forwards:
         description:
-          - Ports of the host that lead to the guest, changed on a running machine without a restart.
+          - Ports of the host that lead to the guest, changed while the machine runs. None when left out.
           - "For example V([{guest: 22}, {guest: 443, host: 8443, listen: 0.0.0.0}])."
         type: list
         elements: dict
@@ -213,69 +360,154 @@ options:
       - A random number device. On when left out.
       - "For example V(false)."
     type: bool
+  tpm:
+    description:
+      - A TPM 2.0, by the program C(swtpm), which runs beside QEMU and ends with it. None when left out.
+      - Its state is kept in the machine's directory over stop and start, and goes with O(state=absent).
+      - Where C(swtpm) is killed, the machine goes on without its TPM until its next start.
+      - "For example V(true)."
+    type: bool
+  vsock:
+    description:
+      - A socket between host and guest that needs no network. None when left out.
+      - The guest's address is made once and stays; it is RV(vm.cid) of the result. The host needs C(/dev/vhost-vsock).
+      - "For example V(true)."
+    type: bool
+  shares:
+    description:
+      - Directories of the host in the guest (virtiofs), each by a C(virtiofsd) that runs beside QEMU and ends with it.
+        None when left out.
+      - The guest mounts one with C(mount -t virtiofs <name> /mnt). Its files belong to the user who runs the machine; the guest's root may use them.
+      - The host needs virtiofsd as Debian has it since 13. The one that QEMU brought along up to 7.2 runs as root only.
+      - "For example V([{name: src, path: /home/me/src, readonly: true}])."
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - The share's name, by which the guest mounts it. At most 36 letters, digits, V(_), V(.) or V(-).
+          - "For example V(src)."
+        type: str
+        required: true
+      path:
+        description:
+          - A directory of the host.
+          - "For example V(/home/me/src)."
+        type: path
+        required: true
+      readonly:
+        description:
+          - The guest may not write. It may when left out.
+          - "For example V(true)."
+        type: bool
   display:
     description:
-      - Who may look at the screen. Screens can be saved with any.
-      - "For example V({type: vnc})."
+      - Who may look at the screen, nobody when left out. Screens can be saved with any.
+      - "For example V({type: vnc, password: '{{ vault_screen }}'})."
     type: dict
     suboptions:
       type:
         description:
-          - V(none), the default, or V(vnc) on a socket that only this user may open.
+          - V(none), the default, or V(vnc) or V(spice) on a socket that only this user may open.
         type: str
-        choices: [none, vnc]
+        choices: [none, vnc, spice]
+      password:
+        description:
+          - What viewers are asked for, at most 8 characters for V(vnc) and 59 for V(spice). Nothing is asked when left out.
+          - It is kept in files of mode 0600 and never stands in a command line. Another one counts at once for new viewers.
+          - "For example V('{{ vault_screen }}')."
+        type: str
   video:
     description:
-      - The video device, V(std) when left out.
+      - The video device, V(std) for x86 and V(virtio) for others when left out. Some are packages of their own.
     type: str
-    choices: [none, std, virtio, virtio-vga, qxl, bochs]
+    choices: [none, std, virtio, virtio-vga, qxl, bochs, cirrus, vmware, ati, ramfb]
+  input:
+    description:
+      - USB devices to point and type with, on a controller named C(usb). They come and go while the machine runs.
+        When left out, a machine with a O(display) has those of them that its guest lacks.
+      - "For example V({keyboard: true})."
+    type: dict
+    suboptions:
+      tablet:
+        description:
+          - A pointer that follows the viewer's. On with a O(display), off without one, when left out.
+          - "For example V(true)."
+        type: bool
+      keyboard:
+        description:
+          - A USB keyboard. When left out on with a O(display) and off without one, and off for x86, whose boards have a keyboard.
+          - "For example V(true)."
+        type: bool
+  watchdog:
+    description:
+      - A timer that a living guest resets again and again. None when left out.
+      - "For example V({model: i6300esb, action: poweroff})."
+    type: dict
+    suboptions:
+      model:
+        description:
+          - V(none) when left out. V(i6300esb) is a PCI device, V(ib700) and V(itco) are for x86 (V(itco) for the board q35
+            alone), V(diag288) is for s390x.
+        type: str
+        choices: [none, i6300esb, ib700, itco, diag288]
+      action:
+        description:
+          - What happens when the guest did not reset it, V(reset) when left out. Changed on a running machine without a restart.
+        type: str
+        choices: [reset, shutdown, poweroff, inject-nmi, pause, debug, none]
   devices:
     description:
-      - Further devices as QEMU's own property dicts, each with C(driver) and C(id).
+      - Further devices as QEMU's own property dicts, each with C(driver) and C(id). None when left out.
+      - They come and go while the machine runs where QEMU can plug the driver. One that changes is removed and added again.
+      - A PCI device without C(bus) gets a PCIe port of its own, as disks and cards do, where the board has PCIe.
       - "For example V([{driver: usb-tablet, id: tablet}])."
     type: list
     elements: dict
   objects:
     description:
-      - Further objects as QEMU's own property dicts, each with C(qom-type) and C(id).
+      - Further objects as QEMU's own property dicts, each with C(qom-type) and C(id). None when left out.
+      - They come and go while the machine runs. One that changes is removed and added again. QEMU refuses that of some while a device uses them.
       - "For example V([{qom-type: iothread, id: io1}])."
     type: list
     elements: dict
   extra_args:
     description:
-      - Arguments for QEMU's command line, one word an item, as a last resort.
+      - Arguments for QEMU's command line, one word an item, as a last resort. None when left out.
       - "For example V([-rtc, base=localtime])."
     type: list
     elements: str
   restart_policy:
     description:
-      - When systemd starts QEMU again by itself. V(on-failure), the default, after a crash and not after the guest powered down.
+      - When systemd starts QEMU again by itself, changed while the machine runs.
+      - V(on-failure), the default, after a crash and not after the guest powered down. V(always) after that too.
     type: str
     choices: ['no', on-failure, always]
   resources:
     description:
-      - Limits of the machine's unit, as far as the host's cgroups can enforce them for a user.
+      - Limits of the machine's unit, as far as the host's cgroups can enforce them for a user. None when left out.
+      - They change while the machine runs. What somebody else sets, as by C(systemctl set-property), is taken back by the next task.
       - "For example V({memory_max: 3GiB, cpu_quota: 150%})."
     type: dict
     suboptions:
       memory_max:
         description:
-          - C(MemoryMax) of the unit, at least O(memory) and room for QEMU.
+          - C(MemoryMax) of the unit, at least O(memory) and room for QEMU. No limit when left out.
           - "For example V(3GiB)."
         type: str
       cpu_quota:
         description:
-          - C(CPUQuota) of the unit, in percent of one CPU.
+          - C(CPUQuota) of the unit, in percent of one CPU. No limit when left out.
           - "For example V(150%)."
         type: str
       cpu_weight:
         description:
-          - C(CPUWeight) of the unit, 1 to 10000.
+          - C(CPUWeight) of the unit, 1 to 10000. What systemd gives everybody when left out.
           - "For example V(50)."
         type: int
       io_weight:
         description:
-          - C(IOWeight) of the unit, 1 to 10000.
+          - C(IOWeight) of the unit, 1 to 10000. What systemd gives everybody when left out.
           - "For example V(50)."
         type: int
 """

@@ -20,8 +20,8 @@ from ._host.host import Host
 from ._host.observe import observe
 from ._plan.record import Record
 from ._plan.wish import Observed, Wish, is_settled
-from ._spec.identity import check_name
-from ._spec.nic import forwards
+from ._spec.forward import forwards
+from ._spec.name import check_name
 
 if TYPE_CHECKING:
     from ._host.actions import Work
@@ -61,6 +61,7 @@ class Engine:
     def run(self, wishes: list[Wish], *, check: bool = False) -> list[Outcome]:
         """Bring each machine to its wish; an error is its machine's alone."""
         by_name = {wish.name: wish for wish in wishes}
+        self.host.keeps = not check
         return asyncio.run(self.each(list(by_name), lambda outcome: self._reach(by_name[outcome.name], outcome, check=check)))
 
     async def each(self, names: list[str], work: Callable[[Outcome], Awaitable[None]]) -> list[Outcome]:
@@ -113,7 +114,25 @@ class Engine:
     async def _change(self, wish: Wish, old: Record | None, new: Record | None, seen: Observed, outcome: Outcome, *, check: bool) -> None:
         from ._plan.plan import make_plan
 
-        plan = make_plan(wish, old, new, seen)
+        # A second look, where the guest refused something or a resumed machine differs from what was declared meanwhile; a third
+        # where both happened.
+        for _round in range(3):
+            plan = make_plan(wish, old, new, seen)
+            await self._look_ahead(plan, old, new, seen, outcome)
+            record, done = new or old, outcome.actions
+            outcome.actions = _planned(plan, new)
+            if record and plan.steps and not check:
+                told = await self._apply(plan, wish, record, outcome, new=old is None)
+                seen = told or await observe(self.host, record, Deadline(wish.timeout))
+            outcome.actions = [*done, *outcome.actions]
+            outcome.changed = outcome.changed or bool(plan.steps)
+            if check or not plan.steps or record is None or not (record.refused or plan.resumes):
+                break
+            old, new = record, record.copy()
+        outcome.warnings += [*plan.reasons, *self.host.store.warnings]
+        outcome.vm = machine_facts(None if wish.state == "absent" and not check else new, seen)
+
+    async def _look_ahead(self, plan: Plan, old: Record | None, new: Record | None, seen: Observed, outcome: Outcome) -> None:
         if plan.steps and new:
             from ._host.preflight import preflight
 
@@ -121,13 +140,6 @@ class Engine:
         outcome.pending_restart = list(plan.pending)
         if plan.steps:
             _describe(plan, old, new, seen, outcome)
-        record = new or old
-        if record and plan.steps and not check:
-            told = await self._apply(plan, wish, record, outcome, new=old is None)
-            seen = told or await observe(self.host, record, Deadline(wish.timeout))
-        outcome.changed = bool(plan.steps)
-        outcome.warnings += self.host.store.warnings
-        outcome.vm = machine_facts(None if wish.state == "absent" and not check else new, seen)
 
     async def _renew(self, wish: Wish, old: Record | None, *, check: bool) -> Record | None:
         """The record as the task wants it; None when nothing is stored and nothing declared."""
@@ -180,17 +192,27 @@ class Engine:
                 outcome.actions = []
 
 
-def _describe(plan: Plan, old: Record | None, new: Record | None, seen: Observed, outcome: Outcome) -> None:
-    from ._plan.diff import readable
+def _planned(plan: Plan, new: Record | None) -> list[dict[str, Any]]:
+    actions = [{"action": step.action, "summary": step.summary(), **step.details()} for step in plan.steps]
+    for action in actions if new and new.argv and not plan.resumes else ():
+        if action["action"] == "start":
+            from ._host.render import argv_changes
 
-    outcome.actions = [{"action": step.action, "summary": step.summary(), **step.details()} for step in plan.steps]
+            action["argv_changes"] = argv_changes(new)  # type: ignore[arg-type]
+    return actions
+
+
+def _describe(plan: Plan, old: Record | None, new: Record | None, seen: Observed, outcome: Outcome) -> None:
+    from ._plan.diff import conceal, readable
+    from ._spec.declaration import OPTIONS
+
     if old is None and new:
-        outcome.after = {**new.raw, "state": plan.status}
+        outcome.after = {**conceal(OPTIONS, new.raw), "state": plan.status}
         return
-    for change in plan.changes:
+    for change in (*plan.changes, *plan.repairs):
         outcome.before[change.path], outcome.after[change.path] = readable(change)
     if plan.status == "absent" and old:
-        outcome.before, outcome.after = dict(old.raw), {}
+        outcome.before, outcome.after = conceal(OPTIONS, old.raw), {}
     outcome.before["state"], outcome.after["state"] = seen.status, plan.status
 
 
@@ -198,7 +220,8 @@ def machine_facts(record: Record | None, seen: Observed) -> dict[str, Any]:
     """``vm`` of a task's result."""
     if record is None:
         return {}
-    ports = [item._asdict() for item in forwards(record.declared, record.identity)]
+    running = seen.spec or record.declared
+    ports = [item._asdict() for item in forwards(running, record.identity)]
     return {
         "name": record.name,
         "uuid": record.identity.get("uuid"),
@@ -208,10 +231,12 @@ def machine_facts(record: Record | None, seen: Observed) -> dict[str, Any]:
         "unit": record.unit if record.supervisor == "systemd" else None,
         "supervisor": record.supervisor,
         "directory": record.directory,
-        "sockets": record.sockets,
+        "sockets": record.sockets_of(running),
         "forwards": ports,
         "accel": record.accel or None,
         "machine": record.identity.get("machine"),
         "qemu_version": seen.qemu_version or record.qemu_version or None,
+        "macs": record.identity.get("macs", {}),
+        "cid": record.identity.get("cid"),
         "labels": record.declared.get("labels", {}),
     }

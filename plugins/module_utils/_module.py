@@ -65,11 +65,20 @@ def diff(name: str, outcome: Outcome) -> list[dict[str, Any]]:
     """Ansible's diff: the declaration before and after, the actions in order, and what waits."""
     if not outcome.actions:
         return []
-    lines = [f"  {number}. {action['summary']}" for number, action in enumerate(outcome.actions, 1)]
+    lines = [line for number, action in enumerate(outcome.actions, 1) for line in _action_lines(number, action)]
     if outcome.pending_restart:
         lines.append(f"waits for the next start: {', '.join(outcome.pending_restart)}")
     texts = {"before": _yaml(outcome.before), "after": _yaml(outcome.after), "before_header": name, "after_header": name}
     return [texts, {"prepared": "\n".join(["actions:", *lines, ""])}]
+
+
+def _action_lines(number: int, action: dict[str, Any]) -> list[str]:
+    """The action, and beneath it what exactly is said to QEMU, changes in its command line, is made of files."""
+    import json
+
+    more = [json.dumps(command) for command in action.get("commands", ())] + action.get("argv_changes", [])
+    more += [action[key] for key in ("file", "directory") if key in action]
+    return [f"  {number}. {action['summary']}", *(f"       {line}" for line in more)]
 
 
 def _yaml(data: dict[str, Any]) -> str:

@@ -13,15 +13,17 @@ from ._engine import Engine, Outcome, machine_facts
 from ._errors import LockedError, MaqetError
 from ._host import recorder
 from ._host.deadline import Deadline
-from ._host.liveness import living_pid, process_facts
+from ._host.liveness import command_line_of, living_pid, process_facts
 from ._host.observe import observe
-from ._plan.diff import compare, spell
+from ._plan.diff import Change, compare, readable, spell
+from ._plan.live import to_apply
 from ._plan.record import Record
 from ._plan.wish import Observed
 from ._spec.declaration import OPTIONS
-from ._spec.option import NEXT_START
 
 _LOCK_SECONDS = 0.5
+# States that a guest brings itself into.
+_GUESTS_OWN = ("suspended", "guest-panicked", "shutdown", "watchdog")
 
 
 class Question(NamedTuple):
@@ -58,7 +60,7 @@ def _has(record: Record, labels: dict[str, Any]) -> bool:
 async def _look(engine: Engine, record: Record, question: Question) -> dict[str, Any]:
     seen, busy = await _observe(engine, record, question)
     running = record.applied if seen.alive else None
-    pending = [change.path for change in compare(OPTIONS, running, record.declared) if change.option.change == NEXT_START] if running else []
+    lack = to_apply(record, seen) if running and seen.spec else None
     return {
         **machine_facts(record, seen),
         "busy": busy,
@@ -66,7 +68,8 @@ async def _look(engine: Engine, record: Record, question: Question) -> dict[str,
         "applied": spell(OPTIONS, running) if running else None,
         "observed": _observed(seen),
         "drift": _drift(record, seen),
-        "pending_restart": pending,
+        "pending_restart": list(lack.pending) if lack else [],
+        "pending_reasons": list(lack.reasons) if lack else [],
         "service": await _service(engine, record),
         "process": _process(seen),
         "argv": record.argv,
@@ -85,24 +88,39 @@ async def _observe(engine: Engine, record: Record, question: Question) -> tuple[
 
 
 def _observed(seen: Observed) -> dict[str, Any]:
-    return {"status": seen.status, "pid": seen.pid, "missing_disks": list(seen.missing), "why": seen.why}
+    return {"status": seen.status, "pid": seen.pid, "missing_disks": list(seen.missing), "why": seen.why, "spec": seen.spec and spell(OPTIONS, seen.spec)}
 
 
 def _drift(record: Record, seen: Observed) -> list[dict[str, Any]]:
-    """What differs from what was applied, without anybody having declared it."""
-    drift: list[dict[str, Any]] = [{"path": f"disks[{disk}]", "applied": "present", "observed": "its file is gone"} for disk in seen.missing]
-    argv = _command_line(seen.pid)
-    if argv and [word for word in argv if word != "-S"] != record.argv:
-        drift.append({"path": "argv", "applied": record.argv, "observed": argv})
+    """What differs from what was applied, without anybody having declared it; by whom, as far as it can be told."""
+    drift: list[dict[str, Any]] = [_entry(f"disks[{disk}]", "present", "its file is gone") for disk in seen.missing]
+    status = "paused" if seen.status == "prelaunch" else seen.status
+    if record.power and status not in (record.power, "busy", "unresponsive"):
+        drift.append(_entry("state", record.power, status, by_guest=_ended_by_guest(record) if not seen.alive else status in _GUESTS_OWN))
+    if seen.strange:
+        drift.append(_entry("argv", record.argv, command_line_of(seen.pid or 0)))
+    for change in compare(OPTIONS, record.applied or {}, seen.spec) if seen.spec and record.applied else ():
+        before, after = readable(change)
+        drift.append(_entry(change.path, before, after, by_guest=_is_ejected(change, seen)))
     return drift
 
 
-def _command_line(pid: int | None) -> list[str]:
-    try:
-        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().split("\0")[:-1]
-    except OSError:
-        return []
+def _entry(path: str, applied: Any, observed: Any, *, by_guest: bool = False) -> dict[str, Any]:
+    return {"path": path, "applied": applied, "observed": observed, "by": "guest" if by_guest else "host"}
+
+
+def _ended_by_guest(record: Record) -> bool:
+    """Whether QEMU ended because its guest powered off; one that was killed says nothing."""
+    ends = [event["data"] for event in recorder.events_since_start(record.directory) if event["event"] == "SHUTDOWN"]
+    return bool(ends and ends[-1].get("guest"))
+
+
+def _is_ejected(change: Change, seen: Observed) -> bool:
+    """A guest opens the tray and leaves the medium in it; who takes it out is of the host."""
+    if change.where[0] != "disks" or change.where[-1] != "path":
+        return False
+    block = seen.facts.blocks.get(f"disk-{change.where[1]}", {})
+    return bool(block.get("tray_open") and block.get("inserted"))
 
 
 async def _service(engine: Engine, record: Record) -> dict[str, Any]:

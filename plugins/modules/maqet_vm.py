@@ -12,6 +12,10 @@ version_added: 0.1.0
 description:
   - Compares a declared machine with what is stored and with what really runs, and does only what is missing.
   - A running machine is a transient unit of the calling user's systemd. No root, no libvirt, no daemon.
+  - What QEMU can change while the machine runs is changed at once. Of the rest O(on_restart_needed) says what becomes.
+    C(docs/live-changes.md) of the collection says of every option which it is.
+  - What was changed behind the task's back (drift) is put right by the next task that has O(state=started) or any other state
+    in which the machine runs. Check mode foretells it.
   - A task without any option of the machine reconciles O(state) alone. A task with at least one is the whole
     declaration, and an option that is left out returns to its default (see O(update)).
   - A machine's UUID, MAC addresses, automatic host ports and versioned machine type are made once and kept.
@@ -29,23 +33,29 @@ options:
       - V(stopped) asks the guest to power down, asks again, then ends QEMU.
       - V(paused) sees that QEMU runs with its virtual CPUs stopped.
       - V(suspended) saves the guest's memory to disk and ends QEMU. V(started) continues where it was.
-      - V(restarted) stops and starts the machine once, each time the task runs. O(on_restart_needed=restart) is the idempotent way.
+      - V(restarted) always stops and starts the machine, once each time the task runs, whether something waits or not.
+        V(started) with O(on_restart_needed=restart) is the idempotent way, and restarts only when a change needs it.
       - V(absent) stops the machine and removes it with all its files. Files named by O(disks[].path) stay.
     type: str
     choices: [present, started, stopped, paused, suspended, restarted, absent]
     default: started
   update:
     description:
-      - V(replace) takes the task's options as the whole declaration.
+      - V(replace) takes the task's options as the whole declaration. A disk or card that is left out is removed from the machine.
       - V(merge) puts them over the stored one, dictionaries deep, devices by their names.
     type: str
     choices: [replace, merge]
     default: replace
   on_restart_needed:
     description:
-      - What to do when a change reaches the running machine at its next start only.
+      - What to do when a change reaches the running machine at its next start only. What can be changed live is changed live with each.
       - V(defer) leaves it running and returns what waits in RV(pending_restart), on every run until it is in force.
-      - V(restart) restarts it. V(fail) changes nothing and fails.
+        Where the option is one that can change live and could not this time, a warning says why.
+      - V(restart) restarts it once, when something waits and not otherwise.
+      - V(fail) changes nothing and fails.
+      - A device that is removed from a running machine goes only when the guest agrees, for which it has 15 seconds. When it
+        does not, or refuses, the removal waits for the next start like any other change. V(fail) knows of it only after it was tried.
+        Runs with the same declaration do not ask the guest again, except one that was paused and runs now.
     type: str
     choices: [defer, restart, fail]
     default: defer
@@ -108,12 +118,104 @@ EXAMPLES = r"""
     port: "{{ web.vm.forwards[0].host }}"
     search_regex: OpenSSH
 
-- name: More memory, now
+- name: More CPUs than it was started with, by a restart if it needs one
   maqet.qemu.maqet_vm:
     name: web
-    memory: 2GiB
+    cpus: 4
     update: merge
     on_restart_needed: restart
+
+- name: A machine with room to grow
+  maqet.qemu.maqet_vm:
+    name: db
+    cpus: 2
+    max_cpus: 8
+    memory: 2GiB
+    max_memory: 16GiB
+    disks:
+      - name: root
+        image: /srv/images/debian-12.qcow2
+        size: 10GiB
+      - name: cd
+        device: cdrom
+        path: /srv/images/tools.iso
+    nics:
+      - name: lan
+        forwards:
+          - guest: 22
+
+# With update: merge the next tasks name only what changes. None of them stops the guest.
+- name: More of both, another disk, the first one larger and the other slower
+  maqet.qemu.maqet_vm:
+    name: db
+    cpus: 4
+    memory: 8GiB
+    disks:
+      - name: root
+        size: 20GiB
+      - name: data
+        size: 100GiB
+        bus: scsi
+        throttle:
+          iops: 2000
+          bps: 200MiB
+    update: merge
+
+- name: Another CD, the cable out
+  maqet.qemu.maqet_vm:
+    name: db
+    disks:
+      - name: cd
+        path: /srv/images/drivers.iso
+    nics:
+      - name: lan
+        link: down
+    update: merge
+
+- name: Limits for a machine that takes too much
+  maqet.qemu.maqet_vm:
+    name: db
+    resources:
+      cpu_quota: 150%
+      memory_max: 17GiB
+    update: merge
+  register: db
+
+- name: What waits for a restart, and nothing does
+  ansible.builtin.assert:
+    that: db.pending_restart == []
+
+- name: UEFI with Secure Boot, a TPM, and a screen with a password from the vault
+  maqet.qemu.maqet_vm:
+    name: desktop
+    memory: 4GiB
+    firmware: uefi
+    secure_boot: true
+    tpm: true
+    video: virtio
+    display:
+      type: vnc
+      password: "{{ vault_screen }}"
+    disks:
+      - name: root
+        size: 64GiB
+      - name: setup
+        device: cdrom
+        path: /srv/images/setup.iso
+    nics:
+      - name: lan
+
+- name: A directory of the host in the guest (mount -t virtiofs src /mnt)
+  maqet.qemu.maqet_vm:
+    name: builder
+    memory: 2GiB
+    disks:
+      - name: root
+        image: /srv/images/debian-12.qcow2
+    shares:
+      - name: src
+        path: /home/me/src
+        readonly: true
 
 - name: A kernel under test, without any disk
   maqet.qemu.maqet_vm:
@@ -137,26 +239,114 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, or in check mode would be, in order.
+  description:
+    - What was done, or in check mode would be, in order.
   returned: always
   type: list
   elements: dict
+  contains:
+    action:
+      description:
+        - V(define) stores the declaration, V(remove) takes the machine and its files away.
+        - V(make_disk), V(grow_disk), V(delete_disk) and V(make_nvram) work on files.
+        - V(start), V(stop), V(suspend), V(restore) (load the saved memory) and V(discard) (give it up) change what runs.
+        - V(plug), V(unplug) and V(qmp) change the running QEMU, V(set_properties) its unit.
+      type: str
+      sample: plug
+    summary:
+      description: One line for people.
+      type: str
+      sample: "disks[data]: added"
+    paths:
+      description: Paths of the options that a live change is for.
+      type: list
+      elements: str
+      sample: ["disks[data]"]
+    commands:
+      description: The exact QMP commands, without secrets.
+      type: list
+      elements: dict
+      sample:
+        - execute: device_del
+          arguments: {id: disk-data}
+    argv_changes:
+      description: What a start changes in QEMU's command line, V(-) before what goes and V(+) before what comes.
+      type: list
+      elements: str
+      sample: ["- -smp cpus=1", "+ -smp cpus=2"]
+    outcome:
+      description: How it went, where that is not plain, such as a guest that did not let go of a device.
+      type: str
+      sample: the guest did not let go of it within 15 s
+    file:
+      description: The file that was made, grown or deleted.
+      type: str
+      sample: /home/me/.local/share/maqet/vms/web/data.qcow2
   sample:
     - action: define
       summary: define the machine
     - action: start
       summary: start
 pending_restart:
-  description: Paths of options that are declared and wait for the next start.
+  description:
+    - Paths of options that are declared and wait for the next start.
+    - On every run until they are in force. Why an option waits that could have changed live is said by a warning.
+    - V(argv) when QEMU was started by somebody else, with another command line.
   returned: always
   type: list
   elements: str
-  sample: [memory]
+  sample: [firmware, "disks[data]"]
 vm:
   description:
     - The machine as it is now. Empty when it is absent.
   returned: always
   type: dict
+  contains:
+    name:
+      description: The machine's name.
+      type: str
+    uuid:
+      description: Its UUID, made once.
+      type: str
+    status:
+      description: V(stopped), V(suspended), or QEMU's own word (V(running), V(paused), V(io-error), …).
+      type: str
+    pid:
+      description: QEMU's process, null when none runs.
+      type: int
+    unit:
+      description: Its unit, null under supervisor V(process).
+      type: str
+    supervisor:
+      description: Who runs it, V(systemd) or V(process).
+      type: str
+    accel:
+      description: The accelerator of its last start, V(kvm) or V(tcg).
+      type: str
+    machine:
+      description: The versioned machine type that O(machine) was resolved to once.
+      type: str
+    qemu_version:
+      description: The version of the QEMU that it last ran with.
+      type: str
+    directory:
+      description: Where its files are.
+      type: str
+    sockets:
+      description:
+        - Paths by use. C(monitor) is QMP for the user's own tools, C(serial) the console, C(agent) the guest agent's channel.
+        - C(vnc) or C(spice) is the screen, where it has one.
+      type: dict
+    forwards:
+      description: Each port of the host that leads to the guest.
+      type: list
+      elements: dict
+    cid:
+      description: The guest's address for vsock, made once. Null without O(vsock).
+      type: int
+    labels:
+      description: O(labels).
+      type: dict
   sample:
     name: web
     uuid: 6d3b7a1e-1c57-4d6c-9d3d-1a8f5d3e9c11
@@ -172,13 +362,14 @@ vm:
       qmp: /run/user/1000/maqet/1f2e3d4c/qmp.sock
     forwards:
       - {nic: lan, protocol: tcp, listen: 127.0.0.1, host: 20022, guest: 22}
+    labels: {}
 """
 
 from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine
 from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, diff, fail, run
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.wish import Wish
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, given
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import argument_spec
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.arguments import ARGUMENTS
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.given import given
 
 POLICY = {
     "state": {
@@ -224,7 +415,7 @@ def hide_secrets(module: Module) -> None:
 
 
 def main() -> None:
-    run(reconcile, {"name": {"type": "str", "required": True}, **POLICY, **argument_spec(OPTIONS)})
+    run(reconcile, {"name": {"type": "str", "required": True}, **POLICY, **ARGUMENTS})
 
 
 if __name__ == "__main__":

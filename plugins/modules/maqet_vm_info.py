@@ -91,19 +91,39 @@ vms:
       type: dict
       sample: {memory: 512MiB, cpus: 2}
     observed:
-      description: What was seen.
+      description: What was seen. V(spec) is the declaration that is really in force, as QEMU and systemd say.
       type: dict
-      sample: {status: running, pid: 4711, missing_disks: [], why: ''}
+      sample: {status: running, pid: 4711, missing_disks: [], why: '', spec: {memory: 512MiB, cpus: 2}}
     drift:
-      description: What differs from what was applied though nobody declared it.
+      description: What differs from what was applied though nobody declared it. The next M(maqet.qemu.maqet_vm) puts it right where it can.
       type: list
       elements: dict
-      sample: []
+      contains:
+        path:
+          description: The option, V(state), or V(argv) for a QEMU that somebody else started.
+          type: str
+          sample: disks[cd].path
+        applied:
+          description: As it was left by the last task.
+          type: raw
+          sample: /srv/images/setup.iso
+        observed:
+          description: As it is.
+          type: raw
+        by:
+          description: V(guest) for what the guest did itself, such as to power off or to eject, else V(host).
+          type: str
+          sample: guest
     pending_restart:
       description: Paths of options that wait for the next start.
       type: list
       elements: str
       sample: [memory]
+    pending_reasons:
+      description: Why those of them wait that could have changed live.
+      type: list
+      elements: str
+      sample: ["memory: the machine was started without max_memory"]
     service:
       description: What the supervisor says, in systemd's words.
       type: dict

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import struct
@@ -94,6 +95,20 @@ def kvm_unusable(home):
     modules = [name for name in ("kvm_intel", "kvm_amd") if os.path.isdir(f"/sys/module/{name}")]
     if modules and os.access("/dev/kvm", os.R_OK | os.W_OK):
         raise ImpossibleError("KVM is usable")
+    yield {}
+
+
+@contextmanager
+def no_vsock(home):
+    if os.path.exists("/dev/vhost-vsock"):
+        raise ImpossibleError("the host has vsock")
+    yield {}
+
+
+@contextmanager
+def no_virtiofsd(home):
+    if shutil.which("virtiofsd", path=f"{os.environ['PATH']}:/usr/libexec:/usr/lib"):
+        raise ImpossibleError("virtiofsd is installed")
     yield {}
 
 
@@ -237,6 +252,8 @@ ON_THE_HOST = {
         port_free,
         port_of_root,
         kvm_unusable,
+        no_vsock,
+        no_virtiofsd,
         no_user_manager,
         long_runtime,
         read_only_state,

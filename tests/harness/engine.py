@@ -11,11 +11,12 @@ import signal
 import traceback
 
 from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine
+from ansible_collections.maqet.qemu.plugins.module_utils._errors import MaqetError
 from ansible_collections.maqet.qemu.plugins.module_utils._host.host import Host
 from ansible_collections.maqet.qemu.plugins.module_utils._host.paths import Paths
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.wish import Wish
 
-__all__ = ["Wish", "die_at_boundaries", "reach", "reach_all"]
+__all__ = ["Wish", "die_at", "die_at_boundaries", "reach", "reach_all"]
 
 
 def reach(home, name, witness=None, **wish):
@@ -55,12 +56,17 @@ def die_at_boundaries(home, names, wish):
         assert os.WIFSIGNALED(status), "the child came to its own end"
 
 
+def die_at(home, name, number, wish):
+    """Bring the machine to the wish in a child that dies at the boundary with this number, if it comes so far."""
+    os.waitpid(_begin_and_die(home, name, number, wish), 0)
+
+
 def _begin_and_die(home, name, number, wish):
     child = os.fork()
     if child:
         return child
     try:
         reach(home, name, witness=Cut(number), **wish)
-    except BaseException:  # noqa: BLE001 - the child must not go on as a second pytest
-        traceback.print_exc()
+    except BaseException as exc:  # noqa: BLE001 - the child must not go on as a second pytest
+        traceback.print_exception(exc, limit=0 if isinstance(exc, MaqetError) else None)
     os._exit(1)

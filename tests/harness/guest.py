@@ -18,7 +18,7 @@ import subprocess
 from pathlib import Path
 
 MODULES = ["virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk"]
-MODULES += ["failover", "net_failover", "virtio_net", "virtio_console", "button", "evdev"]
+MODULES += ["failover", "net_failover", "virtio_net", "virtio_console", "button", "evdev", "fuse", "virtiofs"]
 
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /run /www /var/log /var/run

@@ -101,13 +101,16 @@ class Home:
 
     def traces(self, name):
         """All that is left of a machine."""
+        return self.traces_of_files(name) + look.units(name) + self.qemus(name)
+
+    def traces_of_files(self, name):
         files = [path for path in look.listing(self.state, self.data) if name in path]
         database = self.state / "maqet/state.db"
         if database.exists() and name.encode() in database.read_bytes():
             files.append("a row of the state DB")
         if self.sockets(name).exists():
             files.append(str(self.sockets(name)))
-        return files + look.units(name) + self.qemus(name)
+        return files
 
     def close(self):
         """End every machine, however it is: nobody asks its guest."""

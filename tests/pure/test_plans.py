@@ -13,26 +13,41 @@ from ansible_collections.maqet.qemu.plugins.module_utils._plan.diff import compa
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.plan import make_plan
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.record import Record
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.wish import Observed, Wish, is_settled
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, declare
+from ansible_collections.maqet.qemu.plugins.module_utils._spec import slots
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, declare, slot_names
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import walk
-from ansible_collections.maqet.qemu.tests.cases.data import load
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.reality import in_force
+from ansible_collections.maqet.qemu.tests.cases.data import PCI, facts_of, load, site_for
 
 PLANS = [pytest.param(case, id=case["name"]) for case in load("plans.yml")]
 CHANGES = [pytest.param(case, id=case["option"]) for case in load("changes.yml")]
+IMAGE = {"code": "/code.fd", "code_format": "raw", "template": "/vars.fd", "template_format": "raw", "smm": False}
+FIRMWARE = {name: IMAGE for name in ("nvram.fd", "nvram-secure.fd")}
+PID = 4242
+WORDS = {"dir": "/d", "run": "/r", "auto": 20000, "firmware": lambda spec: IMAGE}
 AT_REST = ("absent", "stopped", "suspended")
 
 
-def record(raw, **more) -> Record:
-    identity = {"uuid": "u", "machine": "q35", "macs": {}, "ports": {}, "formats": {}}
-    return Record("m", "process", "/d", "/r", raw=raw, declared=declare(raw), identity=identity, **more)
+def record(raw, *others, **more) -> Record:
+    """:param others: normal forms beside the declared one whose devices have a place too."""
+    spec = declare(raw)
+    identity: dict = {"macs": {}, "slots": {}}
+    for one in (*others, spec):
+        found = site_for(one, WORDS).identity
+        identity = {**identity, **found, "macs": {**identity["macs"], **found["macs"]}, "slots": identity["slots"], "firmware": FIRMWARE}
+        identity["slots"] = slots.allot(slot_names(one, PCI), identity["slots"]) if slots.has_ports(one["machine"]) else {}
+    return Record("m", "process", "/d", "/r", raw=raw, declared=spec, identity=identity, **more)
 
 
 def stored_record(case) -> Record | None:
     if case.get("stored") is None:
         return None
-    stored = record(case["stored"], **case.get("record", {}))
+    applied = declare(case.get("applied", case["stored"]))
+    started = declare(case["started"]) if "started" in case else None
+    stored = record(case["stored"], applied, started=started, told=case.get("told"), **case.get("record", {}))
     if case["seen"] not in ("absent", "stopped"):
-        stored.applied = declare(case.get("applied", case["stored"]))
+        stored.applied = applied
+    stored.identity.update(case.get("identity", {}))
     return stored
 
 
@@ -40,9 +55,28 @@ def wished_record(case, stored: Record | None) -> Record | None:
     if "task" not in case:
         return copy.deepcopy(stored)
     raw = Wish("m", case["task"], **case.get("wish", {})).declaration(stored)
-    new = copy.deepcopy(stored) if stored else record(raw)
-    new.raw, new.declared = raw, declare(raw)
+    if stored is None:
+        return record(raw)
+    new = copy.deepcopy(stored)
+    new.raw, new.declared, new.refused = raw, declare(raw), {}
+    again = record(raw, stored.applied or stored.declared)
+    new.identity = {**again.identity, "pcie_ports": stored.identity.get("pcie_ports", 0)}
     return new
+
+
+def observed(case, old: Record | None) -> Observed:
+    """What is seen: QEMU as it was brought to be, but for what is gone and what differs."""
+    missing = tuple(case.get("missing", ()))
+    if case["seen"] in AT_REST or old is None:
+        return Observed(case["seen"], None, missing)
+    return running(old, case["seen"], case)._replace(missing=missing)
+
+
+def running(old: Record, status: str = "running", case=None) -> Observed:
+    case = case or {}
+    spec = old.applied_to(PID)
+    facts = facts_of(spec, old.site()._replace(started=old.started), case)
+    return Observed(status, PID, spec=in_force(spec, facts), facts=facts, strange=case.get("strange", ""))
 
 
 @pytest.mark.parametrize("case", PLANS)
@@ -50,7 +84,7 @@ def test_plan(case):
     old = stored_record(case)
     new = wished_record(case, old)
     wish = Wish("m", case.get("task"), **case.get("wish", {}))
-    seen = Observed(case["seen"], None if case["seen"] in AT_REST else 4242, tuple(case.get("missing", ())))
+    seen = observed(case, old)
     if "error" in case:
         with pytest.raises(MaqetError) as caught:
             make_plan(wish, old, new, seen)
@@ -63,6 +97,21 @@ def test_plan(case):
     assert list(plan.pending) == case.get("pending", [])
     summaries = "\n".join(step.summary() for step in plan.steps)
     assert [word for word in case.get("says", ()) if word not in summaries] == []
+    assert list(plan.reasons) == case.get("because", list(plan.reasons))
+    if "commands" in case:
+        assert commands(plan) == case["commands"]
+
+
+def commands(plan):
+    """What QEMU is told: the command where it has no arguments to speak of, the line of a human monitor's, or the whole."""
+    told = [command for step in plan.steps for command in step.details().get("commands", ())]
+    return [briefly(command) for command in told]
+
+
+def briefly(command):
+    if command["execute"] == "human-monitor-command":
+        return command["arguments"]["command-line"]
+    return {command["execute"]: command["arguments"]} if command.get("arguments") else command["execute"]
 
 
 @pytest.mark.parametrize("case", CHANGES)
@@ -71,8 +120,12 @@ def test_applied_twice_changes_nothing(case):
         new = record(raw)
         assert make_plan(Wish("m", raw), None, new, Observed("absent")).steps
         new.applied = new.declared
-        again = make_plan(Wish("m", raw), new, record(copy.deepcopy(raw), applied=new.applied), Observed("running", 1))
-        assert (again.steps, again.changes, again.pending) == ((), (), ())
+        again = copy.deepcopy(new)
+        seen = running(new)
+        assert seen.spec == new.applied
+        plan = make_plan(Wish("m", raw), new, again, seen)
+        assert (plan.steps, plan.changes, plan.pending, plan.reasons) == ((), (), (), ())
+        assert is_settled(Wish("m", raw), new, again, seen)
 
 
 @pytest.mark.parametrize("case", CHANGES)
@@ -82,19 +135,28 @@ def test_one_change(case):
     assert change.path == case.get("path", case["option"])
     assert compare(OPTIONS, settle(before, change), after) == []
     old = record(case["before"], applied=before)
+    new = record(case["after"], before, applied=before)
+    new.identity["pcie_ports"] = old.identity.get("pcie_ports", 0)
     wish = Wish("m", case["after"])
     if "refused" in case:
         with pytest.raises(MaqetError) as caught:
-            make_plan(wish, old, record(case["after"], applied=before), Observed("running", 1))
+            make_plan(wish, old, new, running(old))
         assert [word for word in case["refused"] if word not in str(caught.value)] == []
         return
-    plan = make_plan(wish, old, record(case["after"], applied=before), Observed("running", 1))
+    plan = make_plan(wish, old, new, running(old))
     assert [found.path for found in plan.changes] == [change.path]
-    assert list(plan.pending) == ([] if case.get("takes") == "live" else [change.path])
-    told = [command["arguments"]["command-line"] for step in plan.steps for command in step.details().get("commands", ())]
-    assert told == case.get("commands", [])
+    live = case.get("takes") == "live"
+    assert list(plan.pending) == ([] if live else [change.path])
+    assert [reason for reason in plan.reasons if not reason.startswith(f"{change.path}: ")] == []
+    assert "because" not in case or case["because"] in plan.reasons[0]
+    done = [step.action for step in plan.steps if step.action not in ("define", "make_disk")]
+    assert len(set(done)) <= 1 and bool(done) == bool(case.get("commands") or case.get("unit")), "one kind of action"
+    told = commands(plan)
+    wanted = case.get("commands", [])
+    assert len(told) == len(wanted), told
+    for command, words in zip(told, wanted):
+        assert command == words or (isinstance(words, str) and words == next(iter(command))), told
 
 
 def test_every_option_is_changed():
-    # There is one network, so there is none to change to.
-    assert {path for path, option in walk(OPTIONS)} - {case["option"] for case in load("changes.yml")} == {"nics.network"}
+    assert {path for path, option in walk(OPTIONS)} - {case["option"] for case in load("changes.yml")} == set()

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.maqet.qemu.plugins.module_utils._plan.diff import compare, spell
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, merge
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.diff import compare, conceal, describe, readable, spell
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, declare, merge
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import element_key, normalize
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.qmp_schema import VEIL
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.size import PATTERN, UNITS, format_size, parse_size
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.validate import validate
 from hypothesis import HealthCheck, example, given, settings
@@ -22,7 +23,9 @@ settings.load_profile("quick")
 
 
 def values(option):
-    """Values that an option takes."""
+    """Values that an option takes; those of secrets are shown to nobody, whatever they are."""
+    if option.secret:
+        return st.just(VEIL)
     if option.options:
         inner = declarations(option.options)
         return inner if option.type == "map" else elements(option, inner)
@@ -80,6 +83,13 @@ def test_a_normal_form_is_its_own(raw):
     assert normalize(OPTIONS, again) == normal
     assert json.loads(json.dumps(normal)) == normal
     assert compare(OPTIONS, normal, normalize(OPTIONS, raw)) == []
+
+
+def test_a_secret_is_shown_to_nobody():
+    old, new = (declare({"display": {"type": "vnc", "password": word}}) for word in ("hunter-1", "hunter-2"))
+    (change,) = compare(OPTIONS, old, new)
+    shown = [spell(OPTIONS, new), conceal(OPTIONS, {"display": {"type": "vnc", "password": "hunter-2"}}), readable(change), describe(change)]
+    assert "hunter" not in repr(shown)
 
 
 @given(declarations(), declarations())

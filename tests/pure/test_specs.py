@@ -11,13 +11,23 @@ from dataclasses import asdict
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.record import Record
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, blueprint, declare, given
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, blueprint, declare
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.given import given
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import argument_spec, walk
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.part import command_line
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.service import unit_properties
 from ansible_collections.maqet.qemu.tests.cases.data import fill, option_paths, site_for, spec_cases
 
 WORDS = {"files": "/files", "dir": "/home/u/m", "run": "/run/m", "port": 20022, "port2": 20053, "auto": 20000}
+
+
+def firmware(spec):
+    """What a host may have."""
+    image = {"code": "/fw/code.fd", "code_format": "raw", "template": "/fw/vars.fd", "template_format": "raw"}
+    return {**image, "smm": spec["secure_boot"] and spec["arch"] == "x86_64"}
+
+
+WORDS["firmware"] = firmware
 CASES = [pytest.param(fill(case, WORDS), id=case["name"]) for case in spec_cases()]
 
 

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from ansible_collections.maqet.qemu.plugins.module_utils._host.firmware import find_firmware
 from ansible_collections.maqet.qemu.tests.cases.situations import make_files
 from ansible_collections.maqet.qemu.tests.harness.home import Home
 from ansible_collections.maqet.qemu.tests.qemu.machine import free_ports
@@ -29,7 +30,13 @@ def words(short_path, files):
     for name in ("dir", "run"):
         (short_path / name).mkdir()
     ports = free_ports(5)
-    return {"files": files, "dir": short_path / "dir", "run": short_path / "run", "port": ports[0], "port2": ports[1], "auto": ports[2]}
+    folders = {"files": files, "dir": short_path / "dir", "run": short_path / "run"}
+    return {**folders, "port": ports[0], "port2": ports[1], "auto": ports[2], "tap": "maqet-tap", "firmware": firmware}
+
+
+def firmware(spec):
+    """The UEFI image of this host for a machine that names its versioned type."""
+    return find_firmware(spec["arch"], {"q35": "pc-q35-7.2", "virt": "virt-7.2"}.get(spec["machine"], spec["machine"]), secure=spec["secure_boot"])
 
 
 @pytest.fixture(scope="session")

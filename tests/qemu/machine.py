@@ -10,13 +10,17 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import blueprint, declare
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.disk import disk_files
+from ansible_collections.maqet.qemu.plugins.module_utils._host.firmware import make_nvram
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import blueprint, declare, private_files
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.disk_file import disk_files
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.firmware import image, nvram_name
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.part import command_line
 from ansible_collections.maqet.qemu.tests.cases.data import fill, site_for
 from ansible_collections.maqet.qemu.tests.harness.wire import Wire
+from ansible_collections.maqet.qemu.tests.qemu.beside import helpers_running
 
 
 @contextmanager
@@ -53,7 +57,7 @@ def case_running(case: dict[str, Any], words: dict[str, Any]):
     site = site_for(spec, words)
     make_disks(spec, site)
     argv = [f"qemu-system-{spec['arch']}", *command_line(blueprint(spec, site)), *spec["extra_args"]]
-    with running(argv, site.sockets["monitor"]) as qmp:
+    with helpers_running(spec, site), running(argv, site.sockets["monitor"]) as qmp:
         yield case, qmp
 
 
@@ -63,6 +67,10 @@ def make_disks(spec: dict[str, Any], site: Any) -> None:
             base = ["-b", disk.image, "-F", "qcow2"] if disk.image else []
             size = [str(disk.size)] if disk.size else []
             subprocess.run(["qemu-img", "create", "-q", "-f", disk.format, *base, disk.file, *size], check=True)
+    if nvram_name(spec):
+        make_nvram(image(spec, site)["template"], f"{site.directory}/{nvram_name(spec)}")
+    for path, text in private_files(spec, site).items():
+        Path(path).write_text(text, encoding="utf-8")
 
 
 def free_ports(count: int) -> list[int]:

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.maqet.qemu.tests.cases.data import fill, spec_cases
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import declare
+from ansible_collections.maqet.qemu.tests.cases.data import contains, fill, site_for, spec_cases
 from ansible_collections.maqet.qemu.tests.harness import look
 from ansible_collections.maqet.qemu.tests.harness.wire import ask
+from ansible_collections.maqet.qemu.tests.qemu.beside import skip_without_needs
 from ansible_collections.maqet.qemu.tests.qemu.engine import reach
 
 POLICY = {"name": "m-one", "supervisor": "process", "state": "paused"}
@@ -17,13 +19,18 @@ POLICY = {"name": "m-one", "supervisor": "process", "state": "paused"}
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in spec_cases()])
 def test_applied_twice_changes_nothing(case, scratch_home, words):
     given = {**fill(case["given"], words), **POLICY}
+    spec = declare(fill(case["given"], words))
+    skip_without_needs(spec, site_for(spec, words))
     planned = reach(scratch_home, given, check=True)
     assert (planned.error, planned.changed) == (None, True)
     assert look.listing(scratch_home.state, scratch_home.data) == {}
     first = reach(scratch_home, given)
     assert (first.error, first.changed, first.vm["status"]) == (None, True, "paused")
     assert [action["action"] for action in first.actions] == [action["action"] for action in planned.actions]
-    assert ask(first.vm["sockets"]["monitor"], "query-status")["running"] is False
+    monitor = first.vm["sockets"]["monitor"]
+    assert ask(monitor, "query-status")["running"] is False
+    for option, question in case.get("told", {}).items():
+        assert contains(ask(monitor, question["ask"]), question["answer"]), option
     for check in (False, True):
         again = reach(scratch_home, given, check=check)
         assert (again.error, again.changed, again.actions, again.pending_restart) == (None, False, [], [])

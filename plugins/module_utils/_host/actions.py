@@ -14,18 +14,21 @@ from typing import Any
 
 from .._errors import MachineError, MaqetError
 from .._plan import steps as step_types
-from .._plan.diff import settle
+from .._plan.diff import compare, settle
 from .._plan.record import Record
 from .._plan.wish import Observed, Wish
-from .._spec.declaration import blueprint
-from .._spec.part import command_line
+from .._spec.declaration import OPTIONS, helpers, private_files
+from .._spec.helper import Helper
+from .._spec.network import descriptors
+from .._spec.option import LIVE, cold
 from .._spec.service import unit_properties
 from . import launch, memory, qemu_img
-from .accel import choose_accel
+from .adjust import adjust
 from .deadline import Deadline
 from .host import Host
-from .probe import find_qemu
-from .qmp import open_monitor
+from .paths import write_private
+from .qmp import open_monitor, tell
+from .render import render, render_anew
 from .supervisor import Service
 
 
@@ -60,6 +63,10 @@ class Work:
 
 
 async def define(work: Work, step: step_types.Define) -> None:
+    record = work.record
+    for change in compare(OPTIONS, record.applied, record.declared) if record.applied else ():
+        if change.option.change == LIVE and not change.option.live:  # nothing in QEMU has to change
+            record.applied = settle(record.applied or {}, change)
     # A start writes the record itself, before anything happens.
     if not (work.rest and isinstance(work.rest[0], step_types.Start)):
         await work.save()
@@ -84,6 +91,9 @@ async def grow_disk(work: Work, step: step_types.GrowDisk) -> None:
 
 
 async def delete_disk(work: Work, step: step_types.DeleteDisk) -> None:
+    if step.disk in work.record.refused_disks:
+        work.notes.append("it stays until the guest lets go of it")
+        return
     if os.path.exists(step.file):
         os.unlink(step.file)
     work.witness("disk deleted")
@@ -91,14 +101,25 @@ async def delete_disk(work: Work, step: step_types.DeleteDisk) -> None:
     await work.save()
 
 
+async def make_nvram(work: Work, step: step_types.MakeNvram) -> None:
+    from .firmware import make_nvram as make
+
+    make(step.template, step.file)
+    work.witness("NVRAM made")
+    work.record.made[step.file] = None
+    await work.save()
+
+
 async def start(work: Work, step: step_types.Start) -> None:
     record = work.record
     if not step.as_before:
-        spec = record.declared
-        record.accel, _warning = choose_accel(spec["accel"], spec["arch"])
-        parts = blueprint(spec, record.site())
-        record.argv = [find_qemu(spec["arch"]), *command_line(parts), *spec["extra_args"]]
-        record.applied = spec
+        render_anew(record)
+    elif record.started and record.applied:
+        # The saved memory is of the machine that it had become, with the memory that it was started with.
+        render(record, record.applied)
+        record.started = {**cold(OPTIONS, record.applied), "memory": record.started["memory"]}
+    record.applied, record.told = cold(OPTIONS, record.applied or {}), None
+    record.power = "paused" if step.paused else "running"
     await work.save()
     service = Service(
         machine=record.name,
@@ -109,14 +130,38 @@ async def start(work: Work, step: step_types.Start) -> None:
         properties=unit_properties(record.applied or record.declared),
         qmp_socket=record.sockets["qmp"],
         stop_seconds=work.wish.shutdown_timeout,
+        helpers=_helpers(record),
+        joins=_joins(record),
     )
+    for path, text in private_files(record.applied or record.declared, record.site()).items():
+        write_private(path, text)
     work.seen = await launch.launch(record, work.host.supervisor(record), service, work.deadline)
     record.qemu_version = work.seen.qemu_version
+
+
+def _helpers(record: Record) -> tuple[Helper, ...]:
+    wanted = helpers(record.applied or record.declared, record.site())
+    if not wanted:
+        return ()
+    from .helpers import find_helper
+
+    return tuple(find_helper(helper) for helper in wanted)
+
+
+def _joins(record: Record) -> tuple[str, ...]:
+    wanted = descriptors(record.applied or record.declared)
+    if not wanted:
+        return ()
+    from .needs import find_bridge_helper
+
+    return (find_bridge_helper(), *wanted)
 
 
 async def stop(work: Work, step: step_types.Stop) -> None:
     seconds = Deadline(work.wish.shutdown_timeout)
     work.notes.append(await launch.end(work.record, work.host.supervisor(work.record), force=step.force, shutdown=seconds))
+    work.record.power = "stopped"
+    await work.save()
 
 
 async def suspend(work: Work, step: step_types.Suspend) -> None:
@@ -124,7 +169,7 @@ async def suspend(work: Work, step: step_types.Suspend) -> None:
     async with open_monitor(record.sockets["qmp"], work.deadline) as monitor:
         await memory.save(monitor, record.directory, work.deadline)
     work.witness("memory saved")
-    record.suspended = True
+    record.suspended, record.power = True, "suspended"
     await work.save()
     await launch.end(record, work.host.supervisor(record), force=True, shutdown=work.deadline)
 
@@ -147,23 +192,13 @@ async def discard(work: Work, step: step_types.Discard) -> None:
     memory.discard(work.record.directory)
 
 
-async def tell(work: Work, step: step_types.Tell) -> None:
-    record = work.record
-    async with open_monitor(record.sockets["qmp"], work.deadline) as monitor:
+async def tell_status(work: Work, step: step_types.Tell) -> None:
+    async with open_monitor(work.record.sockets["qmp"], work.deadline) as monitor:
         for command in step.commands:
-            answer = await monitor.execute(command["execute"], command.get("arguments"))
-            _check_human(command, answer)
+            await tell(monitor, command)
             work.witness("told")
-    if step.change:
-        record.applied = settle(record.applied or {}, step.change)
-        await work.save()
-
-
-def _check_human(command: dict[str, Any], answer: Any) -> None:
-    """The human monitor has no errors, only words; removing says what it did."""
-    line = command.get("arguments", {}).get("command-line", "")
-    if command["execute"] == "human-monitor-command" and answer and not line.startswith("hostfwd_remove"):
-        raise MachineError(f"{line}: {answer.strip()}")
+    work.record.power = "paused" if step.what == "pause" else "running"
+    await work.save()
 
 
 async def remove(work: Work, step: step_types.Remove) -> None:
@@ -193,11 +228,13 @@ ACTIONS: dict[type[step_types.Step], Callable[[Work, Any], Awaitable[None]]] = {
     step_types.MakeDisk: make_disk,
     step_types.GrowDisk: grow_disk,
     step_types.DeleteDisk: delete_disk,
+    step_types.MakeNvram: make_nvram,
     step_types.Start: start,
     step_types.Stop: stop,
     step_types.Suspend: suspend,
     step_types.Restore: restore,
     step_types.Discard: discard,
-    step_types.Tell: tell,
+    step_types.Tell: tell_status,
+    step_types.Adjust: adjust,
     step_types.Remove: remove,
 }

@@ -32,6 +32,8 @@ class Host:
         self.promised: dict[tuple[str, int], str] = {}
         self._probing: asyncio.Lock | None = None
         self._keeper: Keeper | None = None
+        # Whether what was found out may be stored for later tasks: not in check mode.
+        self.keeps = True
 
     @property
     def probing(self) -> asyncio.Lock:

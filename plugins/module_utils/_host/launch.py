@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import shutil
 import signal
@@ -20,15 +21,14 @@ from .._plan.wish import Observed
 from . import recorder
 from .deadline import Deadline
 from .liveness import living_pid, send_signal, wait_for_end
-from .paths import make_private, size_of
+from .paths import last_words, make_private, size_of, write_private
 from .qmp import open_monitor
-from .supervisor import Service
+from .supervisor import Service, joined_script
 
 if TYPE_CHECKING:
     from .host import Supervisor
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.03
-_LOG_LINES = 15
 _BREATH = 0.1
 # A guest may sleep through its first power button while it boots.
 _AGAIN_SECONDS = 10.0
@@ -45,6 +45,14 @@ async def launch(record: Record, supervisor: Supervisor, service: Service, deadl
     make_private(os.path.dirname(record.run_dir))
     make_private(record.run_dir)
     recorder.prepare(record.directory)
+    if service.helpers:
+        from . import helpers
+
+        helpers.prepare(service)
+    if service.joins:
+        from . import joined
+
+        write_private(joined_script(service), inspect.getsource(joined), durable=False)
     logged = size_of(_log(record))
     try:
         await supervisor.start(service)
@@ -53,7 +61,9 @@ async def launch(record: Record, supervisor: Supervisor, service: Service, deadl
         raise
     try:
         return await _greeting(record, supervisor, logged, deadline)
-    except MaqetError:
+    except MaqetError as exc:
+        if service.helpers and isinstance(exc, StartError):
+            helpers.explain(service, exc)
         await halt(record, supervisor)
         raise
     finally:
@@ -90,12 +100,7 @@ async def _has_ended(record: Record, supervisor: Supervisor) -> bool:
 
 
 def _start_error(record: Record, logged: int, message: str) -> StartError:
-    try:
-        with open(_log(record), encoding="utf-8", errors="replace") as file:
-            file.seek(logged)
-            words = file.read().strip().splitlines()[-_LOG_LINES:]
-    except OSError:
-        words = []
+    words = last_words(_log(record), logged)
     said = f": {words[-1]}" if words else ""
     return StartError(f"{message}{said}", hint=f"Its log is {_log(record)}", argv=record.argv, log=words)
 

@@ -85,6 +85,15 @@ def process_facts(pid: int) -> dict[str, str]:
     return {key: value.strip() for key, _colon, value in (line.partition(":") for line in lines)}
 
 
+def command_line_of(pid: int) -> list[str]:
+    """A process's arguments; none when it is gone."""
+    try:
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().split("\0")[:-1]
+    except OSError:
+        return []
+
+
 def why_silent(pid: int) -> str:
     """Why a monitor may not answer, from what the process does."""
     state = process_facts(pid).get("State", "")

@@ -15,7 +15,7 @@ import os
 from typing import Any
 
 from .._errors import MachineError, QmpError
-from .._spec.disk import DiskFile
+from .._spec.disk_file import DiskFile
 from .deadline import Deadline
 from .qemu_img import make_disk
 from .qmp import Monitor

@@ -7,24 +7,27 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
-import re
+from contextlib import suppress
+from typing import Any
 
 from .._errors import HostError, UnresponsiveError
 from .._plan.record import Record
 from .._plan.wish import Observed
-from .._spec.disk import disk_files
-from .._spec.nic import forwards
+from .._spec.disk_file import disk_files
+from .._spec.facts import Facts
+from . import limits
 from .deadline import Deadline
+from .facts import ask
 from .host import Host
-from .liveness import living_pid, why_silent
+from .liveness import command_line_of, living_pid, why_silent
+from .paths import write_private
 from .qmp import open_monitor
 
 # A monitor that works greets within milliseconds; under a heavy load within a second or two.
 MONITOR_SECONDS = 8.0
 _PAUSE = 0.02
-# "  TCP[HOST_FORWARD]  12  127.0.0.1  2222  10.0.2.15  22": QMP has no query for it (see docs/decisions/0006).
-_FORWARD = re.compile(r"(TCP|UDP)\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)")
 
 
 async def observe(host: Host, record: Record | None, deadline: Deadline) -> Observed:
@@ -37,22 +40,51 @@ async def observe(host: Host, record: Record | None, deadline: Deadline) -> Obse
         return Observed("suspended" if record.suspended else "stopped", missing=missing)
     try:
         async with open_monitor(record.sockets["qmp"], deadline.within(MONITOR_SECONDS)) as monitor:
-            status = (await monitor.execute("query-status"))["status"]
-            return Observed(status, pid, missing, monitor.qemu_version)
+            applied = record.applied_to(pid)
+            status, facts = await ask(monitor, applied)
+            facts = facts._replace(started=record.started or applied)
+            if _has_helpers(applied):
+                from .helpers import orphans
+
+                facts = facts._replace(devices=facts.devices - orphans(record, applied))
+            if record.supervisor == "systemd" and host.paths.runtime and limits.is_touched(host.paths.runtime, record.unit):
+                facts = facts._replace(unit=await host.supervisor(record).limits(record.unit))
+            return Observed(
+                status, pid, missing, monitor.qemu_version, spec=_in_force(host, record, applied, facts), facts=facts, strange=_why_strange(record, pid)
+            )
     except UnresponsiveError as exc:
         if living_pid(record.directory) is None:
             return Observed("suspended" if record.suspended else "stopped", missing=missing)
-        return Observed("unresponsive", pid, missing, why=f"{exc.message} ({why_silent(pid)})")
+        why = f"{exc.message} ({why_silent(pid)})"
+        return Observed("unresponsive", pid, missing, why=why, spec=record.applied_to(pid), facts=Facts())
 
 
-async def listening(record: Record) -> set[tuple[str, int]]:
-    """The host's ports that the machine's QEMU listens on: its own word where it answers, else what was applied."""
-    try:
-        async with open_monitor(record.sockets["qmp"], Deadline(MONITOR_SECONDS)) as monitor:
-            table = await monitor.execute("human-monitor-command", {"command-line": "info usernet"})
-    except UnresponsiveError:
-        return {(item.protocol, item.host) for item in forwards(record.applied or {"nics": {}}, record.identity) if item.host}
-    return {(protocol.lower(), int(port)) for protocol, port in _FORWARD.findall(table)}
+def _has_helpers(spec: dict[str, Any]) -> bool:
+    return bool(spec.get("tpm") or spec.get("shares")) or any(nic["network"] == "passt" for nic in spec.get("nics", {}).values())
+
+
+def _in_force(host: Host, record: Record, applied: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    """``applied`` itself when QEMU is so. Facts that were found to say so are remembered while QEMU runs: a task that
+    sees the same again needs nothing of what interprets them."""
+    stable = [sorted(value) if isinstance(value, frozenset) else value for value in facts]
+    seal = hashlib.sha256(repr((applied, stable)).encode()).hexdigest()
+    file = f"{record.run_dir}/seen"
+    with suppress(OSError), open(file, encoding="ascii") as stream:
+        if stream.read() == seal:
+            return applied
+    from .._spec.reality import in_force
+
+    spec = in_force(applied, facts)
+    if spec is applied and host.keeps:
+        with suppress(HostError):
+            write_private(file, seal, durable=False)
+    return spec
+
+
+def _why_strange(record: Record, pid: int) -> str:
+    """Whether QEMU runs with another command line than we gave it."""
+    argv = command_line_of(pid)  # its first word may be what a distribution's wrapper started
+    return "" if not argv or [word for word in argv[1:] if word != "-S"] == record.argv[1:] else "QEMU was started with another command line than ours"
 
 
 async def _await_return(host: Host, record: Record, deadline: Deadline) -> int | None:
@@ -87,4 +119,5 @@ async def _await_socket(record: Record, deadline: Deadline) -> None:
 
 def _missing(record: Record) -> tuple[str, ...]:
     files = disk_files(record.declared, record.site())
-    return tuple(item.disk for item in files if item.disk in record.made and not os.path.exists(item.file))
+    gone = [item.disk for item in files if item.disk in record.made and not os.path.exists(item.file)]
+    return (*gone, *(path for path in record.made if path.startswith("/") and not os.path.exists(path)))

@@ -123,12 +123,22 @@ def size_of(path: str) -> int:
         return 0
 
 
+def last_words(path: str, start: int = 0, lines: int = 15) -> list[str]:
+    """The last lines of a log, of what was written to it after ``start``."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            file.seek(start)
+            return file.read().strip().splitlines()[-lines:]
+    except OSError:
+        return []
+
+
 def write_private(path: str, text: str, *, durable: bool = True) -> None:
     """Replace a file of ours (0600) at once or not at all.
 
     :param durable: it is still whole after a power cut; not worth its time for what is written anew at each start.
     """
-    temporary = f"{path}.new"
+    temporary = f"{path}.{os.getpid()}.new"  # what QEMU can do is written by any task that asks it
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from .._errors import HostError
 from .._plan.record import Record
-from .._spec.nic import Forward, forwards
+from .._spec.forward import Forward, forwards
 
 # Below the kernel's ephemeral range (32768 on), so that no outgoing connection takes one while its machine is stopped.
 _FIRST, _LAST = 20000, 32767

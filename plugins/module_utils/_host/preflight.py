@@ -7,20 +7,25 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from .._errors import HostError
 from .._plan.plan import Plan
 from .._plan.record import Record
-from .._plan.steps import Define, Start, Tell
+from .._plan.steps import Adjust, Define, MakeNvram, Start
 from .._plan.wish import Observed
-from .._spec.declaration import host_files
-from .._spec.nic import forwards
+from .._spec.declaration import helpers, host_files
+from .._spec.firmware import image
+from .._spec.forward import forwards
 from . import ports
 from .accel import choose_accel
+from .build import check_build
 from .host import Host
-from .observe import listening
 from .paths import SOCKET_PATH_MAX, check_readable
 from .probe import find_qemu
+
+# Options that need programs and devices of the host.
+_WANTING = ("tpm", "vsock", "shares", "nics")
 
 
 async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list[str]:
@@ -29,7 +34,7 @@ async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list
     :raises HostError: naming what is missing.
     """
     starts = any(isinstance(step, Start) for step in plan.steps)
-    if not starts and not any(isinstance(step, (Define, Tell)) for step in plan.steps):
+    if not starts and not any(isinstance(step, (Define, Adjust)) for step in plan.steps):
         return []
     _check_sockets(new)
     find_qemu(new.declared["arch"])
@@ -40,8 +45,15 @@ async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list
         # One that is declared for a later start is looked at now; one that was there before, when it is needed.
         if starts or first or any(option.startswith(changed) for changed in named):
             check_readable(option, path)
-    if starts or first or any(isinstance(step, Tell) and step.change for step in plan.steps):
-        held = await listening(new) if seen.alive else set()
+    if starts or first or named:
+        _check_firmware(plan, new)
+        await check_build(host, new)
+    if (starts or first or any(path.startswith(_WANTING) for path in named)) and _wants(new.declared):
+        from .needs import check_needs
+
+        check_needs(new.declared, new.site())
+    if starts or first or any(isinstance(step, Adjust) for step in plan.steps):
+        held = _held(new, seen) if seen.alive else set()
         others = {port: name for port, name in host.store.ports().items() if name != new.name}
         ports.check(forwards(new.declared, new.identity), held, others)
     if not starts:
@@ -49,8 +61,33 @@ async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list
     return [words for words in (warning, _unsupervised(host, new)) if words]
 
 
+def _held(new: Record, seen: Observed) -> set[tuple[str, int]]:
+    """The host's ports that the machine's QEMU listens on: its own word where it answered, else what was applied."""
+    if seen.status == "unresponsive":
+        return {(item.protocol, item.host) for item in forwards(new.applied or {"nics": {}}, new.identity) if item.host}
+    spec = seen.spec or {"nics": {}}
+    beside = [item for item in forwards(spec, new.identity) if spec["nics"][item.nic]["network"] == "passt"]
+    own = {(item.protocol, item.host) for item in beside if item.host}
+    return own | {(protocol, port) for _netdev, protocol, _listen, port, _guest in seen.facts.forwards or ()}
+
+
+def _wants(spec: dict[str, Any]) -> bool:
+    return spec["tpm"] or spec["vsock"] or bool(spec["shares"]) or any(nic["network"] != "user" for nic in spec["nics"].values())
+
+
+def _check_firmware(plan: Plan, new: Record) -> None:
+    """The UEFI image that the machine was given once, and the template where there are no variables yet."""
+    chosen = image(new.declared, new.site())
+    if chosen:
+        check_readable("firmware", chosen["code"])
+    for step in plan.steps:
+        if isinstance(step, MakeNvram):
+            check_readable("firmware", step.template)
+
+
 def _check_sockets(new: Record) -> None:
-    for use, path in new.sockets.items():
+    beside = {helper.name: helper.socket for helper in helpers(new.declared, new.site())}
+    for use, path in {**new.sockets, **beside}.items():
         if len(os.fsencode(path)) > SOCKET_PATH_MAX:
             raise HostError(
                 f"the path of the {use} socket is longer than {SOCKET_PATH_MAX} bytes: {path}",

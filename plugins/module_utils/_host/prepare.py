@@ -13,11 +13,15 @@ from typing import Any
 from .._errors import SpecError
 from .._plan.record import Record
 from .._plan.wish import Wish
-from .._spec.declaration import OPTIONS, declare
-from .._spec.disk import disk_files
-from .._spec.nic import forwards, make_mac
+from .._spec import slots
+from .._spec.declaration import OPTIONS, declare, slot_names
+from .._spec.disk_file import disk_files
+from .._spec.firmware import nvram_name
+from .._spec.forward import forwards
+from .._spec.nic import make_mac
 from .._spec.option import keep_order
 from .._spec.validate import nearest
+from .._spec.vsock import make_cid
 from . import ports
 from .host import Host
 from .probe import find_qemu, qemu_facts
@@ -31,7 +35,7 @@ async def prepare(host: Host, wish: Wish, raw: dict[str, Any], old: Record | Non
     :param keep: whether what is asked of QEMU may be cached (not in check mode).
     """
     new = old.copy() if old else _blank(host, wish)
-    new.raw, new.declared = raw, declare(raw)
+    new.raw, new.declared, new.refused = raw, declare(raw), {}
     if old:
         new.declared = keep_order(OPTIONS, old.declared, new.declared)
     await _identify(host, old, new, keep=keep)
@@ -50,14 +54,32 @@ async def _identify(host: Host, old: Record | None, new: Record, *, keep: bool) 
     board = (spec["arch"], spec["machine"])
     same = old is not None and (old.declared["arch"], old.declared["machine"]) == board
     identity["machine"] = stored["machine"] if same else await _versioned(host, *board, keep=keep)
-    identity["macs"] = {name: make_mac(identity["uuid"], name) for name in spec["nics"]}
+    identity["macs"] = {name: make_mac(identity["uuid"], name) for name in [*spec["nics"], *((old and old.applied) or {"nics": ()})["nics"]]}
     # A running QEMU still listens on ports that the declaration has dropped: they are known until it is told.
     listening = {item.key for item in forwards((old and old.applied) or {"nics": {}}, stored)}
     kept = {key: port for key, port in stored.get("ports", {}).items() if key in listening}
     identity["ports"] = {**kept, **ports.allot(new, {**host.store.ports(), **host.promised})}
     host.promised.update({(item.protocol, item.host): new.name for item in forwards(spec, identity) if item.host})
-    identity["formats"] = await _formats(new)
+    identity["formats"] = await _formats(old, new)
+    if spec["vsock"]:
+        identity["cid"] = stored.get("cid") or make_cid(identity["uuid"])
+    identity["firmware"] = _firmware(new, identity["machine"], same=same)
+    identity.update(await _seats(host, new, identity["machine"], keep=keep))
     new.identity = identity
+
+
+async def _seats(host: Host, new: Record, machine: str, *, keep: bool) -> dict[str, Any]:
+    """Which PCIe port each device has that can come and go, those of the running QEMU too."""
+    drivers = {device["driver"] for spec in (new.declared, new.applied or {"devices": {}}) for device in spec["devices"].values()}
+    known: set[str] = set()
+    if drivers:
+        async with host.probing:
+            known = drivers & set((await qemu_facts(host.paths, find_qemu(new.declared["arch"]), keep=keep))["pci"])
+    names = slot_names(new.declared, known) if slots.has_ports(machine) else []
+    # What the running QEMU may still have keeps its port; a controller stays when its last disk goes.
+    plugged = slot_names(new.applied, known) if new.applied else []
+    kept = {name: slot for name, slot in new.identity.get("slots", {}).items() if name in {*names, *plugged, "scsi", "usb"}}
+    return {"pci": sorted(known), "pcie_ports": new.identity.get("pcie_ports", 0), "slots": slots.allot(names, kept)}
 
 
 async def _versioned(host: Host, arch: str, machine: str, *, keep: bool) -> str:
@@ -71,7 +93,18 @@ async def _versioned(host: Host, arch: str, machine: str, *, keep: bool) -> str:
     return versioned
 
 
-async def _formats(new: Record) -> dict[str, str]:
+def _firmware(new: Record, machine: str, *, same: bool) -> dict[str, Any]:
+    """UEFI images by the variables that belong to each: one that was chosen for this board stays."""
+    images: dict[str, Any] = new.identity.get("firmware", {}) if same else {}
+    name = nvram_name(new.declared)
+    if not name or name in images:
+        return images
+    from .firmware import find_firmware
+
+    return {**images, name: find_firmware(new.declared["arch"], machine, secure=new.declared["secure_boot"])}
+
+
+async def _formats(old: Record | None, new: Record) -> dict[str, str]:
     """The format of each existing file that a disk uses or lies on: looked at once, since a guest may write what looks
     like another. A file that is not there is told of later, with all that a start needs."""
     known = new.identity.get("formats", {})
@@ -82,7 +115,8 @@ async def _formats(new: Record) -> dict[str, str]:
         elif disk["image"] and os.path.isfile(disk["image"]):
             formats[name] = await base_format(name, disk["image"], disk["size"])
         elif disk["path"] and not disk["format"] and os.path.exists(disk["path"]):
-            formats[name] = known.get(name) or (await image_facts(f"disks[{name}].path", disk["path"]))["format"]
+            same = old is not None and old.declared["disks"].get(name, {}).get("path") == disk["path"]
+            formats[name] = (same and known.get(name)) or (await image_facts(f"disks[{name}].path", disk["path"]))["format"]
     return formats
 
 
@@ -94,4 +128,4 @@ def _sort_files(old: Record | None, new: Record) -> None:
         for item in disk_files(old.declared, old.site()):
             if item.disk not in declared and item.owned and old.declared["disks"][item.disk]["on_remove"] == "delete":
                 new.doomed[item.disk] = item.file
-    new.made = {disk: size for disk, size in new.made.items() if disk in declared}
+    new.made = {name: size for name, size in new.made.items() if name in declared or name.startswith("/")}

@@ -29,7 +29,8 @@ def find_qemu(arch: str) -> str:
 
 
 async def qemu_facts(paths: Paths, binary: str, *, keep: bool = True) -> dict[str, Any]:
-    """``{version, machines: {name or alias: versioned type}, netdevs: [backend, …], kvm: built in or not}``.
+    """``{version, machines: {name or alias: versioned type}, netdevs: [backend, …], kvm: built in or not,
+    pci: [driver that is a PCI device, …]}``.
 
     :param keep: whether the answer may be stored.
     """
@@ -43,11 +44,21 @@ async def qmp_schema(paths: Paths, binary: str, *, keep: bool = True) -> list[di
     return schema
 
 
-async def _cached(paths: Paths, binary: str, what: str, keep: bool) -> Any:
+async def qemu_types(paths: Paths, binary: str, *, keep: bool = True, fresh: bool = False) -> list[str]:
+    """The types of its object model: devices, character device backends, …
+
+    :param fresh: ask again: a package that adds some does not change the binary.
+    """
+    types: list[str] = await _cached(paths, binary, "types", keep, fresh)
+    return types
+
+
+async def _cached(paths: Paths, binary: str, what: str, keep: bool, fresh: bool = False) -> Any:
     file = f"{paths.cache}/qemu/{_key(binary)}.{what}.json"
     try:
         with open(file, encoding="utf-8") as stream:
-            return json.load(stream)
+            if not fresh:
+                return json.load(stream)
     except (OSError, ValueError):
         pass
     answers = await _ask(binary)
@@ -90,7 +101,9 @@ async def _answers(monitor: Monitor) -> dict[str, Any]:
     schema = await monitor.execute("query-qmp-schema")
     kvm = (await monitor.execute("query-kvm"))["present"]
     facts = {"version": monitor.qemu_version, "machines": machines, "netdevs": _netdevs(schema), "kvm": kvm}
-    return {"facts": facts, "schema": schema}
+    facts["pci"] = [item["name"] for item in await monitor.execute("qom-list-types", {"implements": "pci-device", "abstract": False})]
+    types = [item["name"] for item in await monitor.execute("qom-list-types", {"abstract": False})]
+    return {"facts": facts, "schema": schema, "types": types}
 
 
 def _netdevs(schema: list[dict[str, Any]]) -> list[str]:

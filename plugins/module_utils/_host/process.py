@@ -15,7 +15,7 @@ import os
 import subprocess
 from typing import Any
 
-from .._errors import HostError
+from .._errors import HostError, MaqetError
 from .command import find_program
 from .liveness import living_pid
 from .supervisor import Service, UnitFacts
@@ -30,12 +30,23 @@ class Process:
         self._directories = directories
 
     async def start(self, service: Service) -> None:
-        await asyncio.to_thread(self._start, service)
+        if not service.helpers:
+            await asyncio.to_thread(self._start, service)
+            return
+        from . import helpers
+
+        await helpers.end_processes(service.directory)
+        try:
+            await asyncio.to_thread(helpers.start_processes, service)
+            await asyncio.to_thread(self._start, service)
+        except MaqetError:
+            await helpers.end_processes(service.directory)
+            raise
 
     @staticmethod
     def _start(service: Service) -> None:
         directory = service.directory
-        argv = [*service.argv, *(["-S"] if service.paused else [])]
+        argv = [*service.command, *(["-S"] if service.paused else [])]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         descriptors = [
             os.open(f"{directory}/hello.json", os.O_RDONLY),
@@ -56,10 +67,21 @@ class Process:
         """Nothing was for this start alone."""
 
     async def stop(self, unit: str) -> None:
-        """Nothing starts it again, so there is nothing to do when its QEMU has ended."""
+        """Nothing starts it again; its helpers end with their QEMU, those whose QEMU never came do so here."""
+        if os.path.exists(f"{self._directories[unit]}/helpers.json"):
+            from .helpers import end_processes
+
+            await end_processes(self._directories[unit])
 
     async def facts(self, units: list[str]) -> dict[str, UnitFacts]:
         return {unit: UnitFacts("active" if living_pid(self._directories[unit]) else "inactive") for unit in units}
+
+    async def limits(self, unit: str) -> dict[str, Any]:
+        """Nobody enforces any."""
+        return {}
+
+    async def set_properties(self, unit: str, properties: dict[str, str]) -> None:
+        """Nobody enforces any."""
 
     async def details(self, unit: str) -> dict[str, Any]:
         return {"state": (await self.facts([unit]))[unit].state, "MainPID": living_pid(self._directories[unit]) or 0}

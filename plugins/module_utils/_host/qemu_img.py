@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from .._errors import CommandError, HostError, SpecError
-from .._spec.disk import DiskFile
+from .._spec.disk_file import DiskFile
 from .._spec.size import format_size
 from .command import find_program, run_aside
 from .paths import check_readable

@@ -41,7 +41,8 @@ class Monitor:
         except asyncio.TimeoutError as exc:
             raise UnresponsiveError(f"no answer to {command} within {self._deadline.seconds:g} s", command=command) from exc
         except ExecuteError as exc:
-            raise QmpError(command, exc.error.class_, exc.error.desc) from exc
+            error = exc.received["error"]  # the library's own attributes for it differ between 0.0.5 and 0.0.6
+            raise QmpError(command, error["class"], error["desc"]) from exc
         except (QMPError, OSError, EOFError) as exc:
             raise UnresponsiveError(f"the monitor closed during {command}: {exc}", command=command) from exc
 
@@ -89,3 +90,25 @@ async def _close(client: Any) -> None:
         await asyncio.wait_for(client.disconnect(), _CLOSE_SECONDS)
     except Exception:  # noqa: BLE001 - whatever the end of a session says, its work is done or has been reported
         return
+
+
+# How QEMU says that what should go is not there.
+_ABSENT = ("Failed to find node", "not found")
+
+
+async def tell(monitor: Monitor, command: dict[str, Any]) -> None:
+    """A command whose answer does not matter; taking away what is not there is done.
+
+    :raises QmpError: QEMU refused it.
+    """
+    name, arguments = command["execute"], command.get("arguments") or {}
+    try:
+        answer = await monitor.execute(name, arguments)
+    except QmpError as exc:
+        if name.endswith(("_del", "-del")) and any(words in exc.message for words in _ABSENT):
+            return
+        raise
+    # The human monitor has no errors, only words; removing says what it did.
+    line = arguments.get("command-line", "")
+    if name == "human-monitor-command" and answer and not line.startswith("hostfwd_remove"):
+        raise QmpError(line, "GenericError", answer.strip())

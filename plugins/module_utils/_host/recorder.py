@@ -18,6 +18,7 @@ from .._errors import HostError
 from .paths import size_of, write_private
 
 _TAIL = 1 << 18
+_GREETING = b'{"QMP":'
 HELLO = '{"execute":"qmp_capabilities"}\n'
 
 
@@ -59,6 +60,15 @@ def last_events(directory: str, count: int) -> list[dict[str, Any]]:
     start = max(0, end - _TAIL)
     events, _position = read_events(directory, start)
     return events[-count:] if count else []
+
+
+def events_since_start(directory: str) -> list[dict[str, Any]]:
+    """The events of the last QEMU, as far as the tail of the file reaches."""
+    start = max(0, position(directory) - _TAIL)
+    with open(events_file(directory), "rb") as file:
+        file.seek(start)
+        text = file.read()
+    return [event for event in map(_event, text[text.rfind(_GREETING) + 1 :].splitlines()) if event]
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 
 from .._errors import HostError, StateError
 from .._plan.record import Record
-from .._spec.nic import forwards
+from .._spec.forward import forwards
 from .paths import Paths, make_private, write_private
 
 USER_VERSION = 1

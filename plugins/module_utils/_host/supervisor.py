@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
+
+from .._spec.helper import Helper
 
 
 class Service(NamedTuple):
@@ -15,6 +18,8 @@ class Service(NamedTuple):
     :param paused: start with the virtual CPUs stopped, this once: a restart after a crash runs.
     :param properties: the unit's limits and restart policy, in systemd's words.
     :param stop_seconds: how long the guest may take to power down when the host shuts down.
+    :param joins: bridges of the host that QEMU is connected to before it starts, as arguments of ``joined.py``.
+    :param helpers: programs that must listen before QEMU starts, and end with it; their programs' paths are known.
     """
 
     machine: str
@@ -25,6 +30,21 @@ class Service(NamedTuple):
     properties: dict[str, str]
     qmp_socket: str
     stop_seconds: float
+    helpers: tuple[Helper, ...] = ()
+    joins: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> list[str]:
+        """What is run: QEMU, or what becomes it."""
+        return [sys.executable, joined_script(self), *self.joins, "--", *self.argv] if self.joins else self.argv
+
+
+def joined_script(service: Service) -> str:
+    return f"{service.directory}/joined.py"
+
+
+def helper_log(service: Service, helper: Helper) -> str:
+    return f"{service.directory}/{helper.name}.log"
 
 
 class UnitFacts(NamedTuple):

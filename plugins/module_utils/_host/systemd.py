@@ -16,12 +16,13 @@ from contextlib import suppress
 from typing import Any
 
 from .._errors import HostError
-from . import powerdown
+from .._spec.helper import Helper
+from . import limits, powerdown
 from .command import find_program, run
 from .dbus import Manager, SystemdError, bus_socket
 from .deadline import Deadline
 from .paths import write_private
-from .supervisor import Service, UnitFacts
+from .supervisor import Service, UnitFacts, helper_log
 
 _SLICE = "maqet.slice"
 _DETAILS = {"Unit": ("ActiveEnterTimestamp",), "Service": ("Result", "MainPID", "NRestarts", "MemoryCurrent", "CPUUsageNSec", "Restart")}
@@ -40,6 +41,10 @@ _RESTART_SECONDS = 0.5
 _STOP_MARGIN = 5
 _STOP_SECONDS = 30
 _PAUSE = 0.02
+_HELPER_SECONDS = 10
+# Type=exec says only that a program was found. Its socket comes a little later, or the program ends.
+_LISTENS = 'until test -S "$0"; do kill -0 "$MAINPID" || exit 1; sleep 0.02; done'
+_ALL_LISTEN = 'for path; do test -S "$path" || { echo "No helper listens at $path" >&2; exit 1; }; done'
 
 
 def why_unusable(runtime: str | None) -> str:
@@ -75,7 +80,8 @@ class Systemd:
                 f"the user's systemd cannot be used: {reason}",
                 hint="As root: loginctl enable-linger <user>; or apply the role maqet.qemu.host; or supervisor: process",
             )
-        self._manager = Manager(str(runtime))
+        self._runtime = str(runtime)
+        self._manager = Manager(self._runtime)
 
     async def close(self) -> None:
         await self._manager.close()
@@ -90,39 +96,58 @@ class Systemd:
         if service.paused:
             write_private(_start_file(service), "MAQET_START=-S\n", durable=False)
         properties = [*_unit(service, script), *(_typed(name, value) for name, value in service.properties.items())]
+        call = ("StartTransientUnit", "ssa(sv)a(sa(sv))", service.unit, "fail", properties, _helper_units(service))
         try:
-            await self._start_unit(service.unit, properties)
+            await self._manager.call(*call)
         except SystemdError as exc:
             if not exc.error_name.endswith(".UnitExists"):
                 raise
-            await self._manager.call("ResetFailedUnit", "s", service.unit)
-            await self._start_unit(service.unit, properties)
-
-    async def _start_unit(self, unit: str, properties: list[tuple[str, tuple[str, Any]]]) -> None:
-        await self._manager.call("StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail", properties, [])
+            await self.stop(service.unit)
+            for unit in (service.unit, *(_helper_unit(service, helper) for helper in service.helpers)):
+                with suppress(SystemdError):  # only those that failed are there
+                    await self._manager.call("ResetFailedUnit", "s", unit)
+            await self._manager.call(*call)
 
     async def settle(self, service: Service) -> None:
         """QEMU answered or ended: what was for this start alone goes."""
         _forget_start_file(service)
 
     async def stop(self, unit: str) -> None:
-        """See that the unit is inactive and is not started again. Its QEMU has ended before."""
+        """See that the unit and its helpers' are inactive and are not started again. Its QEMU has ended before."""
         deadline = Deadline(_STOP_SECONDS)
-        if (await self.facts([unit]))[unit].at_rest:
-            return
-        with suppress(SystemdError):  # it may be gone by now
-            await self._manager.call("StopUnit", "ss", unit, "replace")
-        while not (await self.facts([unit]))[unit].at_rest:
+        asked: set[str] = set()
+        while True:
+            family = await self._facts([unit, f"{_stem(unit)}:*.service"])
+            busy = [name for name, facts in family.items() if not facts.at_rest]
+            if not busy:
+                return
             if deadline.over:
-                raise HostError(f"systemd did not stop {unit} within {deadline.seconds:g} s", hint=f"Look at systemctl --user status {unit}")
-            await asyncio.sleep(_PAUSE)
+                raise HostError(f"systemd did not stop {busy[0]} within {deadline.seconds:g} s", hint=f"Look at systemctl --user status {busy[0]}")
+            if asked.issuperset(busy):
+                await asyncio.sleep(_PAUSE)
+            for name in set(busy) - asked:
+                asked.add(name)
+                with suppress(SystemdError):  # it may be gone by now
+                    await self._manager.call("StopUnit", "ss", name, "replace")
 
     async def facts(self, units: list[str]) -> dict[str, UnitFacts]:
         """The states of units, by one call."""
-        # By patterns, though names hold none: asked by names, systemd would look for the files of units that it has not.
-        rows = (await self._manager.call("ListUnitsByPatterns", "asas", [], units))[0]
-        loaded = {row[0]: UnitFacts(state=row[3], sub_state=row[4]) for row in rows}
+        loaded = await self._facts(units)
         return {unit: loaded.get(unit, UnitFacts("inactive", "dead")) for unit in units}
+
+    async def _facts(self, patterns: list[str]) -> dict[str, UnitFacts]:
+        # By patterns, even for whole names: asked by names, systemd would look for the files of units that it has not.
+        rows = (await self._manager.call("ListUnitsByPatterns", "asas", [], patterns))[0]
+        # A machine that waits for its helpers is inactive and has a job.
+        return {row[0]: UnitFacts("activating" if row[8] in ("start", "restart") else row[3], row[4]) for row in rows}
+
+    async def limits(self, unit: str) -> dict[str, Any]:
+        """The unit's limits and restart policy as systemd has them, by option."""
+        return await limits.read(self._manager, unit)
+
+    async def set_properties(self, unit: str, properties: dict[str, str]) -> None:
+        """Change the unit while it runs."""
+        await limits.write(self._manager, self._runtime, unit, properties)
 
     async def details(self, unit: str) -> dict[str, Any]:
         """What systemd knows of one unit, in its own words and units."""
@@ -139,26 +164,75 @@ def _unit(service: Service, script: str) -> list[tuple[str, tuple[str, Any]]]:
     """The unit's properties: names and signatures of org.freedesktop.systemd1(5)."""
     directory = service.directory
     # $MAQET_START is -S or, as soon as start.env is gone, no word at all.
-    argv = [*(_literal(word) for word in service.argv), "$MAQET_START"]
+    argv = [*(_literal(word) for word in service.command), "$MAQET_START"]
     # ExecStop= runs after an exit of QEMU's own too; there is no main process then and nothing to ask.
-    guard = _literal('test -z "$MAINPID" || exec "$0" "$1" "$2" "$MAINPID" "$3"')
-    stop = ["/bin/sh", "-c", guard, *(_literal(word) for word in (sys.executable, script, service.qmp_socket, f"{service.stop_seconds:g}"))]
+    guard = 'test -z "$MAINPID" || exec "$0" "$1" "$2" "$MAINPID" "$3"'
+    stop = _shell(guard, sys.executable, script, service.qmp_socket, f"{service.stop_seconds:g}")
     return [
         ("Description", ("s", f"maqet machine {service.machine}")),
         ("Slice", ("s", _SLICE)),
         ("CollectMode", ("s", "inactive-or-failed")),
         ("Type", ("s", "exec")),
-        ("ExecStart", ("a(sasb)", [(service.argv[0], argv, False)])),
-        ("ExecStop", ("a(sasb)", [(stop[0], stop, False)])),
+        ("ExecStart", ("a(sasb)", [(service.command[0], argv, False)])),
+        ("ExecStop", ("a(sasb)", [stop])),
         ("EnvironmentFiles", ("a(sb)", [(_start_file(service), True)])),
         ("StandardInputFile", ("s", f"{directory}/hello.json")),
         ("StandardOutputFileToAppend", ("s", f"{directory}/events.jsonl")),
         ("StandardErrorFileToAppend", ("s", f"{directory}/qemu.log")),
-        ("NoNewPrivileges", ("b", True)),
+        ("NoNewPrivileges", ("b", not service.joins)),  # joined.py sets it when it needs root's no more
         ("UMask", ("u", 0o077)),
         ("RestartUSec", ("t", int(_RESTART_SECONDS * _MICRO))),
         ("TimeoutStopUSec", ("t", int((service.stop_seconds + _STOP_MARGIN) * _MICRO))),
+        *(_needs(service) if service.helpers else ()),
     ]
+
+
+def _needs(service: Service) -> list[tuple[str, tuple[str, Any]]]:
+    """A machine's properties for its helpers. Wants=, not Requires=: that one would also stop the machine, and end its
+    restart after a crash, when the helper is stopped with it. So QEMU is started only where all of them listen."""
+    units = [_helper_unit(service, helper) for helper in service.helpers]
+    check = _shell(_ALL_LISTEN, "sh", *(helper.socket for helper in service.helpers))
+    return [("Wants", ("as", units)), ("After", ("as", units)), ("ExecStartPre", ("a(sasb)", [check]))]
+
+
+def _helper_units(service: Service) -> list[tuple[str, list[tuple[str, tuple[str, Any]]]]]:
+    return [(_helper_unit(service, helper), _helper_properties(service, helper)) for helper in service.helpers]
+
+
+def _helper_properties(service: Service, helper: Helper) -> list[tuple[str, tuple[str, Any]]]:
+    log = helper_log(service, helper)
+    forget = ("/bin/rm", ["/bin/rm", "-f", _literal(helper.socket)], False)
+    return [
+        ("Description", ("s", f"maqet machine {service.machine}: {helper.name}")),
+        ("Slice", ("s", _SLICE)),
+        ("CollectMode", ("s", "inactive-or-failed")),
+        ("BindsTo", ("as", [service.unit])),
+        ("Type", ("s", "exec")),
+        ("ExecStartPre", ("a(sasb)", [forget])),
+        ("ExecStart", ("a(sasb)", [(helper.argv[0], [_literal(word) for word in helper.argv], False)])),
+        ("ExecStartPost", ("a(sasb)", [_shell(_LISTENS, helper.socket)])),
+        ("ExecStopPost", ("a(sasb)", [forget])),
+        ("WorkingDirectory", ("s", service.directory)),
+        ("StandardOutputFileToAppend", ("s", log)),
+        ("StandardErrorFileToAppend", ("s", log)),
+        ("NoNewPrivileges", ("b", True)),
+        ("UMask", ("u", 0o077)),
+        ("TimeoutStartUSec", ("t", _HELPER_SECONDS * _MICRO)),
+        ("TimeoutStopUSec", ("t", _HELPER_SECONDS * _MICRO)),
+    ]
+
+
+def _shell(script: str, *words: str) -> tuple[str, list[str], bool]:
+    return "/bin/sh", ["/bin/sh", "-c", *(_literal(word) for word in (script, *words))], False
+
+
+def _helper_unit(service: Service, helper: Helper) -> str:
+    # A machine's name has no colon, so no other machine's unit is called like this.
+    return f"{_stem(service.unit)}:{helper.name}.service"
+
+
+def _stem(unit: str) -> str:
+    return unit[: -len(".service")]
 
 
 def _typed(name: str, value: str) -> tuple[str, tuple[str, Any]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .._spec.option import Option
+from .._spec.qmp_schema import VEIL
 from .._spec.size import format_size
 
 
@@ -28,9 +29,9 @@ class Change(NamedTuple):
     after: Any
 
 
-def compare(options: tuple[Option, ...], before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
-    """What differs, in the options' order."""
-    return list(_compare(options, before, after, "", ()))
+def compare(options: tuple[Option, ...], before: dict[str, Any], after: dict[str, Any], path: str = "", where: tuple[str, ...] = ()) -> list[Change]:
+    """What differs, in the options' order. :param path, where: of the element that holds these options."""
+    return list(_compare(options, before, after, path, where))
 
 
 def _compare(options: tuple[Option, ...], before: dict[str, Any], after: dict[str, Any], path: str, where: tuple[str, ...]) -> Iterator[Change]:
@@ -54,10 +55,18 @@ def _compare_keyed(option: Option, before: dict[str, Any], after: dict[str, Any]
         here = f"{path}[{name}]"
         if old == new:
             continue
-        if old and new and option.options and not option.live:
+        if old and new and option.options and not option.whole:
             yield from _compare(option.options, old, new, here, (*where, name))
         else:
             yield Change(here, (*where, name), option, old, new)
+
+
+def describe(change: Change) -> str:
+    """``nics[lan].link: up → down``; a whole element is only named, the diff shows what it is."""
+    before, after = readable(change)
+    if change.where[-1] == change.option.name:
+        return f"{change.path}: {before} → {after}"
+    return f"{change.path}: {'added' if change.before is None else 'removed' if change.after is None else 'changed'}"
 
 
 def settle(applied: dict[str, Any], change: Change) -> dict[str, Any]:
@@ -67,7 +76,7 @@ def settle(applied: dict[str, Any], change: Change) -> dict[str, Any]:
     place = settled
     for key in way:
         place = place[key]
-    if change.after is None:
+    if change.after is None and change.where[-1] != change.option.name:
         place.pop(last, None)
     else:
         place[last] = change.after
@@ -89,6 +98,8 @@ def spell(options: tuple[Option, ...], spec: dict[str, Any]) -> dict[str, Any]:
 def spell_option(option: Option, value: Any) -> Any:
     if value is None:
         return None
+    if option.secret:
+        return VEIL
     if option.type == "size":
         return format_size(value)
     if option.type == "map":
@@ -100,3 +111,17 @@ def spell_option(option: Option, value: Any) -> Any:
 
 def _spell_element(option: Option, element: Any) -> Any:
     return spell(option.options, element) if option.options and element else element
+
+
+def conceal(options: tuple[Option, ...], raw: dict[str, Any]) -> dict[str, Any]:
+    """A declaration as written, without its secrets."""
+    known = {option.name: option for option in options}
+    return {name: _conceal(known[name], value) if name in known else value for name, value in raw.items()}
+
+
+def _conceal(option: Option, value: Any) -> Any:
+    if option.secret:
+        return VEIL
+    if option.options and isinstance(value, list):
+        return [conceal(option.options, item) for item in value]
+    return conceal(option.options, value) if option.options and isinstance(value, dict) else value

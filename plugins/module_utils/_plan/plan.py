@@ -10,23 +10,26 @@ from typing import NamedTuple
 
 from .._errors import MachineError, RefusedError, SpecError, UnresponsiveError
 from .._spec.declaration import OPTIONS
-from .._spec.disk import disk_files
-from .._spec.option import NEXT_START
-from .diff import Change, compare, readable
+from .._spec.disk_file import disk_files
+from .._spec.firmware import image, nvram_name
+from .._spec.option import NEXT_START, cold
+from .diff import Change, compare
+from .live import Lack, after_start, to_apply
 from .record import Record
-from .steps import Define, DeleteDisk, Discard, GrowDisk, MakeDisk, Remove, Restore, Start, Step, Stop, Suspend, Tell
+from .steps import Adjust, Define, DeleteDisk, Discard, GrowDisk, MakeDisk, MakeNvram, Remove, Restore, Start, Step, Stop, Suspend, Tell
 from .wish import Observed, Wish
 
 # Of these QEMU says itself that only a reset helps.
 _BEYOND_REPAIR = ("internal-error", "guest-panicked", "shutdown")
 # A QEMU that was started for saved memory and has not loaded it.
 _UNLOADED = ("prelaunch", "restore-vm")
+_CONTINUE = Tell("continue", ({"execute": "cont"},))
 
 
 class Plan(NamedTuple):
     """
     :param changes: what differs between the declaration now and the one before.
-    :param pending: paths that reach the machine at its next start only.
+    :param pending: paths that reach the machine at its next start only; reasons: why, where that is not plain.
     :param status: the machine's status afterwards, for the diff.
     """
 
@@ -34,6 +37,18 @@ class Plan(NamedTuple):
     changes: tuple[Change, ...] = ()
     pending: tuple[str, ...] = ()
     status: str = ""
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def repairs(self) -> tuple[Change, ...]:
+        """What is put back though nobody changed its declaration."""
+        named = {change.path for change in self.changes}
+        adjusts = [step for step in self.steps if isinstance(step, Adjust)]
+        return tuple(change for step in adjusts for change in step.changes if change.path not in named and not any(isinstance(s, Start) for s in self.steps))
+
+    @property
+    def resumes(self) -> bool:
+        return any(isinstance(step, Start) and step.as_before for step in self.steps)
 
 
 def make_plan(wish: Wish, old: Record | None, new: Record | None, seen: Observed) -> Plan:
@@ -54,8 +69,10 @@ def make_plan(wish: Wish, old: Record | None, new: Record | None, seen: Observed
     steps: list[Step] = []
     if old is None or old != new:
         steps.append(Define(new=old is None, paths=tuple(change.path for change in changes) if old else ()))
-    more, pending, status = _reach(wish, new, seen)
-    return Plan((*steps, *more), changes, pending, status)
+    lack = to_apply(new, seen) if seen.alive else Lack([], (), ())
+    more, pending, status = _reach(wish, new, seen, lack)
+    stays = not any(isinstance(step, (Start, Stop)) for step in more)
+    return Plan((*steps, *more), changes, pending, status, lack.reasons if stays else ())
 
 
 def _absent(wish: Wish, old: Record | None, new: Record | None, seen: Observed) -> Plan:
@@ -75,12 +92,12 @@ def _refuse_impossible(changes: tuple[Change, ...]) -> None:
             raise RefusedError(f"{change.path}: {reason}", hint="Declare a new disk under another name, or state: absent first", path=change.path)
 
 
-def _reach(wish: Wish, new: Record, seen: Observed) -> tuple[list[Step], tuple[str, ...], str]:
+def _reach(wish: Wish, new: Record, seen: Observed, lack: Lack) -> tuple[list[Step], tuple[str, ...], str]:
     """The steps to the wished state; what stays pending; the status they lead to."""
     if not seen.alive:
         _refuse_without_disks(new, seen)
         return _reach_from_rest(wish, new, seen)
-    live, pending = _to_apply(new)
+    live, pending = lack.steps, lack.pending
     stays = wish.state in ("started", "paused", "present")
     again = wish.state == "restarted" or (bool(pending) and wish.on_restart_needed == "restart" and stays)
     if pending and wish.on_restart_needed == "fail" and stays:
@@ -90,7 +107,7 @@ def _reach(wish: Wish, new: Record, seen: Observed) -> tuple[list[Step], tuple[s
     if again or wish.state == "stopped":
         memory = _give_up_memory(wish, loaded=seen.status not in _UNLOADED) if new.suspended else []
         paused = wish.state == "paused" or (wish.state == "present" and seen.status == "paused")
-        steps = [*memory, Stop(wish.force), *at_rest(new), *([Start(paused)] if again else [])]
+        steps = [*memory, Stop(wish.force), *at_rest(new, seen), *(_start(new, paused) if again else [])]
         pending = ()
     elif wish.state == "suspended":
         steps = [*live, Suspend()]
@@ -103,24 +120,31 @@ def _reach(wish: Wish, new: Record, seen: Observed) -> tuple[list[Step], tuple[s
 def _reach_from_rest(wish: Wish, new: Record, seen: Observed) -> tuple[list[Step], tuple[str, ...], str]:
     status = _status_after(wish, seen)
     if seen.status == "suspended":
-        return (*_reach_from_suspended(wish, new), status)
+        return (*_reach_from_suspended(wish, new, seen), status)
     if wish.state == "suspended":
         raise RefusedError("the machine does not run, so there is nothing to suspend", hint="state: started first")
-    steps = at_rest(new)
+    steps = at_rest(new, seen)
     if wish.state in ("started", "paused", "restarted"):
-        steps.append(Start(wish.state == "paused"))
+        steps += _start(new, wish.state == "paused")
     return steps, (), status
 
 
-def _reach_from_suspended(wish: Wish, new: Record) -> tuple[list[Step], tuple[str, ...]]:
-    live, pending = _to_apply(new)
+def _start(new: Record, paused: bool) -> list[Step]:
+    tell = after_start(new, cold(OPTIONS, new.declared))
+    # The guest runs its first instruction only when all is as declared.
+    return [Start(paused or bool(tell)), *tell, *([_CONTINUE] if tell and not paused else [])]
+
+
+def _reach_from_suspended(wish: Wish, new: Record, seen: Observed) -> tuple[list[Step], tuple[str, ...]]:
+    waits = tuple(change.path for change in compare(OPTIONS, new.applied or {}, new.declared) if change.option.change == NEXT_START)
     if wish.state in ("present", "suspended"):
-        return [], pending
+        return [], waits
     if wish.state in ("started", "paused"):
-        # The saved memory fits only the machine it was taken from: what was declared since waits for a later start.
-        return [Start(paused=True, as_before=True), Restore(), *live, *_continue(wish)], pending
-    start: list[Step] = [Start(False)] if wish.state == "restarted" else []
-    return [*_give_up_memory(wish, loaded=False), *at_rest(new), *start], ()
+        # The saved memory fits only the machine it was taken from: what was declared since waits for the next task.
+        tell = after_start(new, cold(OPTIONS, new.applied or {}))
+        return [Start(paused=True, as_before=True), Restore(), *tell, *_continue(wish)], waits
+    start = _start(new, False) if wish.state == "restarted" else []
+    return [*_give_up_memory(wish, loaded=False), *at_rest(new, seen), *start], ()
 
 
 def _give_up_memory(wish: Wish, *, loaded: bool) -> list[Step]:
@@ -152,7 +176,7 @@ def _run_or_pause(wish: Wish, new: Record, seen: Observed) -> list[Step]:
 
 
 def _continue(wish: Wish) -> list[Step]:
-    return [Tell("continue", ({"execute": "cont"},))] if wish.state == "started" else []
+    return [_CONTINUE] if wish.state == "started" else []
 
 
 def _answer_needed(steps: list[Step], wish: Wish, seen: Observed) -> None:
@@ -167,22 +191,8 @@ def _answer_needed(steps: list[Step], wish: Wish, seen: Observed) -> None:
     )
 
 
-def _to_apply(new: Record) -> tuple[list[Step], tuple[str, ...]]:
-    """What the running QEMU lacks: steps for what can be done now, paths of what cannot."""
-    live: list[Step] = []
-    pending: list[str] = []
-    site = new.site()
-    for change in compare(OPTIONS, new.applied or {}, new.declared):
-        if change.option.change == NEXT_START:
-            pending.append(change.path)
-        elif change.option.live:
-            before, after = readable(change)
-            live.append(Tell(f"{change.path}: {before} → {after}", tuple(change.option.live(change, site)), change))
-    return live, tuple(pending)
-
-
-def at_rest(new: Record) -> list[Step]:
-    """What is done to the disks while no QEMU has them open."""
+def at_rest(new: Record, seen: Observed) -> list[Step]:
+    """What is done to the machine's files while no QEMU has them open."""
     steps: list[Step] = [DeleteDisk(disk, file) for disk, file in new.doomed.items()]
     for item in disk_files(new.declared, new.site()):
         if not item.owned:
@@ -191,6 +201,10 @@ def at_rest(new: Record) -> list[Step]:
             steps.append(MakeDisk(item))
         elif item.size and item.size > (new.made[item.disk] or 0):
             steps.append(GrowDisk(item))
+    nvram = f"{new.directory}/{nvram_name(new.declared)}"
+    chosen = image(new.declared, new.site())
+    if chosen and (nvram not in new.made or nvram in seen.missing):
+        steps.append(MakeNvram(chosen["template"], nvram))
     return steps
 
 

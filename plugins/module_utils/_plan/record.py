@@ -12,7 +12,7 @@ from typing import Any
 from .._errors import StateError
 from .._spec.site import Site
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass
@@ -20,9 +20,12 @@ class Record:
     """
     :param raw: the declaration as written; declared: its normal form.
     :param applied: the normal form that the running QEMU was started with and changed to since;
-        argv: its exact command line.
+        argv: its exact command line; started: what it was started with, where changes followed, and told: that QEMU's pid.
+        One that systemd started again after a crash has the first pid no more, and what was changed since is gone.
+    :param refused: changes that this QEMU or its guest refused, with why: they wait for the next start.
+    :param power: what the last task left it as: ``running``, ``paused``, ``stopped`` or ``suspended``.
     :param identity: what was made once (see :class:`Site`).
-    :param made: our disk files, by disk, with the size each was made or grown to (None: its image's).
+    :param made: our disk files, by disk, with the size each was made or grown to (None: its image's); and its UEFI variables, by path.
     :param doomed: files of removed disks with ``on_remove: delete``, by disk; they go when QEMU has let go of them.
     :param suspended: the guest's memory is saved in the machine's directory.
     """
@@ -34,6 +37,10 @@ class Record:
     raw: dict[str, Any] = field(default_factory=dict)
     declared: dict[str, Any] = field(default_factory=dict)
     applied: dict[str, Any] | None = None
+    started: dict[str, Any] | None = None
+    told: int | None = None
+    refused: dict[str, str] = field(default_factory=dict)
+    power: str = ""
     identity: dict[str, Any] = field(default_factory=dict)
     argv: list[str] = field(default_factory=list)
     accel: str = ""
@@ -50,17 +57,30 @@ class Record:
     @property
     def sockets(self) -> dict[str, str]:
         """Paths of the sockets that the declared machine has, by use."""
-        uses = ["qmp", "monitor", "serial"]
-        uses += ["agent"] if self.declared.get("guest_agent") else []
-        uses += ["vnc"] if self.declared.get("display", {}).get("type") == "vnc" else []
+        return self.sockets_of(self.declared)
+
+    def sockets_of(self, spec: dict[str, Any]) -> dict[str, str]:
+        """Paths of the sockets that a machine of that normal form has, by use."""
+        screen = spec.get("display", {}).get("type", "none")
+        uses = ["qmp", "monitor", "serial", *(["agent"] if spec.get("guest_agent") else []), *([screen] if screen != "none" else [])]
         return {use: f"{self.run_dir}/{use}.sock" for use in uses}
 
+    @property
+    def refused_disks(self) -> set[str]:
+        """Disks that the guest did not let go of."""
+        return {name for name in self.doomed if f"disks[{name}]" in self.refused}
+
     def site(self) -> Site:
-        return Site(self.name, self.accel, self.directory, self.sockets, self.identity)
+        return Site(self.name, self.accel, self.directory, self.sockets, self.identity, self.declared, self.started)
+
+    def applied_to(self, pid: int | None) -> dict[str, Any]:
+        """The normal form that the QEMU with this pid was brought to."""
+        forgotten = self.started is not None and self.told != pid
+        return (self.started if forgotten else self.applied) or {}
 
     def copy(self) -> Record:
         """A copy to change: what steps change in place is its own."""
-        return replace(self, made=dict(self.made), doomed=dict(self.doomed))
+        return replace(self, made=dict(self.made), doomed=dict(self.doomed), refused=dict(self.refused), identity=dict(self.identity))
 
     def dump(self) -> dict[str, Any]:
         return asdict(self)
@@ -73,4 +93,10 @@ class Record:
                 hint="Update the collection on this host",
             )
         known = {item.name for item in fields(cls)}
-        return cls(**{key: value for key, value in data.items() if key in known})
+        record = cls(**{key: value for key, value in data.items() if key in known})
+        if record.schema < SCHEMA:
+            from .._spec.declaration import upgrade
+
+            record.declared, record.applied = upgrade(record.declared), record.applied and upgrade(record.applied)
+            record.schema = SCHEMA
+        return record

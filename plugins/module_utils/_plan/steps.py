@@ -9,9 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .._spec.disk import DiskFile
+from .._spec.disk_file import DiskFile
+from .._spec.live import Plug, Unit, Unplug
+from .._spec.live import Tell as Words
+from .._spec.part import hot_plug, unplug
+from .._spec.qmp_schema import veil
 from .._spec.size import format_size
-from .diff import Change
+from .diff import Change, describe
 
 
 # Without comparison and repr a dataclass is made in a sixth of the time, and every task pays for these.
@@ -43,10 +47,19 @@ class Define(Step):
 
 
 @dataclass(repr=False, eq=False)
-class MakeDisk(Step):
-    """Make a disk's file."""
+class DiskStep(Step):
+    """What is done to a disk's file."""
 
     disk: DiskFile
+
+    def details(self) -> dict[str, Any]:
+        return {"disk": self.disk.disk, "file": self.disk.file}
+
+
+@dataclass(repr=False, eq=False)
+class MakeDisk(DiskStep):
+    """Make a disk's file."""
+
     action = "make_disk"
 
     def summary(self) -> str:
@@ -54,22 +67,15 @@ class MakeDisk(Step):
         base = f" over {self.disk.image}" if self.disk.image else ""
         return f"make disk {self.disk.disk}: {self.disk.format}{size}{base}"
 
-    def details(self) -> dict[str, Any]:
-        return {"disk": self.disk.disk, "file": self.disk.file}
-
 
 @dataclass(repr=False, eq=False)
-class GrowDisk(Step):
+class GrowDisk(DiskStep):
     """Grow a disk's file."""
 
-    disk: DiskFile
     action = "grow_disk"
 
     def summary(self) -> str:
         return f"grow disk {self.disk.disk} to {format_size(self.disk.size or 0)}"
-
-    def details(self) -> dict[str, Any]:
-        return {"disk": self.disk.disk, "file": self.disk.file}
 
 
 @dataclass(repr=False, eq=False)
@@ -85,6 +91,21 @@ class DeleteDisk(Step):
 
     def details(self) -> dict[str, Any]:
         return {"disk": self.disk, "file": self.file}
+
+
+@dataclass(repr=False, eq=False)
+class MakeNvram(Step):
+    """Give the machine UEFI variables of its own."""
+
+    template: str
+    file: str
+    action = "make_nvram"
+
+    def summary(self) -> str:
+        return f"make the UEFI variables from {self.template}"
+
+    def details(self) -> dict[str, Any]:
+        return {"file": self.file}
 
 
 @dataclass(repr=False, eq=False)
@@ -142,11 +163,10 @@ class Discard(Step):
 
 @dataclass(repr=False, eq=False)
 class Tell(Step):
-    """QMP commands that change the running machine; ``change`` is what they put in force."""
+    """QMP commands that change what the running machine does."""
 
     what: str
     commands: tuple[dict[str, Any], ...]
-    change: Change | None = None
     action = "qmp"
 
     def summary(self) -> str:
@@ -154,6 +174,34 @@ class Tell(Step):
 
     def details(self) -> dict[str, Any]:
         return {"commands": list(self.commands)}
+
+
+_WORDS = {Words: "qmp", Plug: "plug", Unplug: "unplug", Unit: "set_properties"}
+
+
+@dataclass(repr=False, eq=False)
+class Adjust(Step):
+    """Changes put in force while the machine runs."""
+
+    deed: Words | Plug | Unplug | Unit
+    changes: tuple[Change, ...]
+
+    @property
+    def action(self) -> str:  # type: ignore[override]
+        return _WORDS[type(self.deed)]
+
+    def summary(self) -> str:
+        return "; ".join(describe(change) for change in self.changes)
+
+    def details(self) -> dict[str, Any]:
+        return {"paths": [change.path for change in self.changes], **({} if isinstance(self.deed, Unit) else {"commands": veil(self._commands())})}
+
+    def _commands(self) -> list[dict[str, Any]]:
+        if isinstance(self.deed, Words):
+            return self.deed.commands
+        if isinstance(self.deed, Plug):
+            return [hot_plug(part) for part in self.deed.parts]
+        return [*self.deed.first, *(unplug(part) for part in reversed(self.deed.parts))] if isinstance(self.deed, Unplug) else []
 
 
 @dataclass(repr=False, eq=False)

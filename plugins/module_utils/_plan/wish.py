@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .._spec.declaration import merge
 from .record import Record
 
 _REACHED = {("started", "running"), ("present", "running"), ("present", "paused"), ("paused", "paused")}
@@ -31,7 +30,11 @@ class Wish(NamedTuple):
         """The declaration that is meant: the task's own, that over the stored one, or the stored one."""
         if self.raw is None:
             return old.raw if old else None
-        return merge(old.raw, self.raw) if self.update == "merge" and old else self.raw
+        if self.update != "merge" or not old:
+            return self.raw
+        from .._spec.declaration import merge
+
+        return merge(old.raw, self.raw)
 
 
 class Observed(NamedTuple):
@@ -39,7 +42,9 @@ class Observed(NamedTuple):
 
     :param status: ``absent`` (not known), ``stopped``, ``suspended``, ``unresponsive`` (alive, and its monitor did
         not answer) or QEMU's own word (``running``, ``paused``, ``io-error``, …).
-    :param missing: our disks whose file is gone though it was made.
+    :param spec: the normal form that is really in force; facts: what QEMU said (see ``_spec/reality.py``).
+    :param strange: what is not ours about the running QEMU's command line.
+    :param missing: our disks whose file is gone though it was made, and such UEFI variables, by path.
     :param why: for ``unresponsive``: what was seen.
     """
 
@@ -48,6 +53,9 @@ class Observed(NamedTuple):
     missing: tuple[str, ...] = ()
     qemu_version: str = ""
     why: str = ""
+    spec: dict[str, Any] | None = None
+    facts: Any = None
+    strange: str = ""
 
     @property
     def alive(self) -> bool:
@@ -56,6 +64,6 @@ class Observed(NamedTuple):
 
 def is_settled(wish: Wish, old: Record | None, new: Record | None, seen: Observed) -> bool:
     """Whether a machine that runs is plainly as it should be: the planner, which would find no step, is not needed."""
-    if old is None or old != new or old.suspended:
+    if old is None or old != new or old.suspended or old.doomed:
         return False
-    return (wish.state, seen.status) in _REACHED and old.applied == old.declared
+    return (wish.state, seen.status) in _REACHED and old.applied == old.declared and seen.spec == old.applied and not seen.strange

@@ -13,7 +13,8 @@ from .option import Option
 from .part import Part
 from .site import Site
 
-OPTIONS = (Option("guest_agent", "bool", True),)
+OPTIONS = (Option("guest_agent", "bool", True, device="guest-agent"),)
+AGENT_BUS = Part("device", {"driver": "virtio-serial-pci", "id": "virtio-serial"})
 
 
 def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:
@@ -28,7 +29,7 @@ def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:
     yield Part("serial", "chardev:serial")
     if spec["guest_agent"]:
         yield Part("chardev", _socket("agent", site.sockets["agent"]))
-        yield Part("device", {"driver": "virtio-serial-pci", "id": "virtio-serial"})
+        yield AGENT_BUS
         yield Part(
             "device",
             {"driver": "virtserialport", "id": "guest-agent", "bus": "virtio-serial.0", "chardev": "agent", "name": "org.qemu.guest_agent.0"},

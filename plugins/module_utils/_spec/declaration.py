@@ -6,15 +6,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
-from . import boot, channel, cpu, disk, display, escape, identity, machine, memory, nic, rng, service
-from .option import Option, normalize
-from .part import Part
+from . import (
+    boot,
+    channel,
+    cpu,
+    disk,
+    display,
+    escape,
+    firmware,
+    identity,
+    inputs,
+    machine,
+    memory,
+    nic,
+    rng,
+    service,
+    share,
+    slots,
+    smbios,
+    tpm,
+    vsock,
+    watchdog,
+)
+from .helper import Helper
+from .option import Option, complete, normalize
+from .part import Part, unique
 from .site import Site
 
-FAMILIES = (identity, machine, cpu, memory, boot, channel, rng, display, disk, nic, escape, service)
+FAMILIES = (
+    *(identity, machine, firmware, slots, cpu, memory, smbios, boot, channel, rng, display, tpm, vsock, share),
+    *(disk, nic, watchdog, inputs, escape, service),
+)
 OPTIONS: tuple[Option, ...] = tuple(option for family in FAMILIES for option in family.OPTIONS)
 
 
@@ -36,21 +61,43 @@ def declare(raw: dict[str, Any]) -> dict[str, Any]:
     return spec
 
 
+def upgrade(spec: dict[str, Any]) -> dict[str, Any]:
+    """The normal form of today of one that an older release stored."""
+    spec = complete(OPTIONS, spec)
+    for family in FAMILIES:
+        getattr(family, "fill", _nothing)(spec)
+    return spec
+
+
 def host_files(spec: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Files of the host that the machine needs, with the option that names each."""
     for family in (boot, disk):
         yield from family.files(spec)
 
 
+def helpers(spec: dict[str, Any], site: Site) -> list[Helper]:
+    """The programs that must run beside QEMU, in the order of their start."""
+    return [helper for family in (tpm, share, nic) for helper in family.helpers(spec, site)]
+
+
+def private_files(spec: dict[str, Any], site: Site) -> dict[str, str]:
+    """What QEMU reads from files that nobody else may read: text by path."""
+    return dict(display.private_files(spec, site))
+
+
+def qemu_types(spec: dict[str, Any]) -> list[tuple[str, str]]:
+    """What QEMU must have been built with, by option: types of its object model."""
+    return list(display.types(spec))
+
+
 def blueprint(spec: dict[str, Any], site: Site) -> list[Part]:
     """The machine as QEMU is told of it."""
-    return [part for family in FAMILIES if hasattr(family, "parts") for part in family.parts(spec, site)]
+    return unique(part for family in FAMILIES if hasattr(family, "parts") for part in family.parts(spec, site))
 
 
-def given(params: dict[str, Any]) -> dict[str, Any]:
-    """The spec options of a task's parameters that were given, those inside dicts too."""
-    names = {option.name for option in OPTIONS}
-    return {name: _stripped(value) for name, value in params.items() if name in names and value is not None}
+def slot_names(spec: dict[str, Any], pci: Container[str]) -> list[str]:
+    """The devices that take a PCIe port, by id. :param pci: the drivers that are PCI devices."""
+    return [*disk.slots(spec), *nic.slots(spec), *inputs.slots(spec), *escape.slots(spec, pci)]
 
 
 def merge(stored: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
@@ -82,14 +129,6 @@ def _merge_keyed(option: Option, stored: list[dict[str, Any]], raw: list[dict[st
     for element in raw:
         elements[key(element)] = _merge(option.options, elements.get(key(element), {}), element)
     return list(elements.values())
-
-
-def _stripped(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _stripped(item) for name, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_stripped(item) for item in value]
-    return value
 
 
 def _nothing(spec: dict[str, Any]) -> tuple[()]:

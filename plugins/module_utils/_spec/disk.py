@@ -2,14 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Disks: empty ones, overlays on a local image, and files that exist already."""
+"""Disks and CD-ROMs: empty ones, overlays on a local image, and files that exist already."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from .._errors import SpecError
+from . import drive
 from .option import LIVE, Option
 from .part import Part
 from .site import Site
@@ -30,46 +31,50 @@ def _is_another(before: str | None, after: str | None) -> str | None:
     return f"{before} → {after} would be another disk; the data stays on the old one"
 
 
+_ANOTHER = "it would be another disk: give it another name"
+_THROTTLE = "a number a second from 1; leave it out for no limit"
+
 OPTIONS = (
     Option(
         "disks",
         "keyed",
+        change=LIVE,
+        live=drive.live,
+        device="disk-{}",
+        note="not on bus `sata`; on `virtio` and `nvme` one comes where a PCIe port is free, and goes when the guest agrees",
         options=(
             Option("name", required=True, pattern=_NAME_PATTERN, expects=_NAME_EXPECTS),
-            Option("size", "size", minimum=1 << 20, refuse=_shrinks),
-            Option("image", "path", refuse=_is_another),
-            Option("path", "path"),
-            Option("format", choices=("qcow2", "raw"), refuse=_is_another),
+            Option("device", "str", "disk", choices=("disk", "cdrom")),
+            Option("size", "size", minimum=1 << 20, refuse=_shrinks, change=LIVE, live=drive.live_size, note="it grows; to make it smaller is impossible"),
+            Option("image", "path", refuse=_is_another, note=_ANOTHER),
+            Option("path", "path", change=LIVE, live=drive.live_medium, note="the medium of a `cdrom`; for a disk at the next start"),
+            Option("format", choices=("qcow2", "raw"), refuse=_is_another, note=_ANOTHER),
+            Option("bus", choices=("virtio", "scsi", "sata", "nvme", "usb")),
             Option("readonly", "bool", False),
             Option("serial", pattern="^[A-Za-z0-9_.-]{1,20}$", expects="1 to 20 letters, digits, '_', '.' or '-'"),
             Option("cache", "str", "writeback", choices=("writeback", "none", "directsync", "unsafe")),
             Option("discard", "str", "unmap", choices=("unmap", "ignore")),
             Option("boot_index", "int", minimum=0, maximum=65535, expects="a number from 0 (first)"),
+            Option(
+                "throttle",
+                "map",
+                options=(
+                    Option("iops", "int", minimum=1, expects=_THROTTLE, change=LIVE, live=drive.live_throttle, told=True),
+                    Option("bps", "size", minimum=512, change=LIVE, live=drive.live_throttle, told=True),
+                ),
+            ),
             Option("on_remove", "str", "keep", choices=("keep", "delete"), change=LIVE),
         ),
     ),
 )
 
 
-class DiskFile(NamedTuple):
-    """A disk's file.
-
-    :param image: the base of an overlay; image_format: what it was found to be.
-    :param owned: it is ours: made, grown and deleted with the machine; else it came from outside by ``path``.
-    """
-
-    disk: str
-    file: str
-    format: str
-    size: int | None
-    image: str | None
-    owned: bool
-    image_format: str = ""
-
-
 def fill(spec: dict[str, Any]) -> None:
     for disk in spec["disks"].values():
-        if not disk["path"]:
+        cdrom = disk["device"] == "cdrom"
+        disk["bus"] = disk["bus"] or (drive.cdrom_bus(spec["arch"]) if cdrom else "virtio")
+        disk["readonly"] = disk["readonly"] or cdrom
+        if not disk["path"] and not cdrom:
             disk["format"] = disk["format"] or "qcow2"
 
 
@@ -83,22 +88,24 @@ def check(spec: dict[str, Any]) -> Iterator[SpecError]:
             yield SpecError(f"{path}.path", f"{disk['path']} is the file of disks[{other}] too", hint="Give each its own, or make both readonly")
         if disk["path"] and (disk["image"] or disk["size"]):
             yield SpecError(path, "path names an existing file, so size and image do not go with it", hint="Keep one of them")
-        if not (disk["path"] or disk["image"] or disk["size"]):
+        if disk["device"] == "cdrom":
+            yield from _check_cdrom(path, disk)
+        elif not (disk["path"] or disk["image"] or disk["size"]):
             yield SpecError(path, "needs one of size (a new disk), image (an overlay on it) or path (an existing file)", hint="Such as size: 10GiB")
+        if disk["bus"] == "sata" and "x86" not in spec["arch"] and spec["arch"] != "i386":
+            yield SpecError(f"{path}.bus", f"'sata' is no bus of {spec['arch']} machines", hint="Use virtio or scsi")
         if disk["image"] and disk["format"] != "qcow2":
             yield SpecError(f"{path}.format", f"{disk['format']!r} cannot be an overlay", hint="Leave format out: an overlay is qcow2")
 
 
-def disk_files(spec: dict[str, Any], site: Site) -> list[DiskFile]:
-    """The files behind the disks, in declared order."""
-    return [_disk_file(name, disk, site) for name, disk in spec["disks"].items()]
-
-
-def _disk_file(name: str, disk: dict[str, Any], site: Site) -> DiskFile:
-    found = site.identity.get("formats", {}).get(name, "raw")
-    form = disk["format"] or found
-    file = disk["path"] or f"{site.directory}/{name}.{form}"
-    return DiskFile(name, file, form, disk["size"], disk["image"], owned=not disk["path"], image_format=found)
+def _check_cdrom(path: str, disk: dict[str, Any]) -> Iterator[SpecError]:
+    if disk["bus"] not in ("sata", "scsi"):
+        yield SpecError(f"{path}.bus", f"{disk['bus']!r} has no CD-ROM drives", hint="Use sata or scsi, or leave it out")
+    for key in ("size", "image"):
+        if disk[key]:
+            yield SpecError(f"{path}.{key}", "does not go with device: cdrom", hint="Give the medium by path, or leave path out for an empty drive")
+    if any(disk["throttle"].values()):
+        yield SpecError(f"{path}.throttle", "does not go with device: cdrom", hint="Leave it out")
 
 
 def files(spec: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -110,32 +117,9 @@ def files(spec: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:
-    for item in disk_files(spec, site):
-        disk = spec["disks"][item.disk]
-        yield Part("blockdev", _node(item, disk))
-        yield Part("device", _device(item.disk, disk))
+    for name in spec["disks"]:
+        yield from drive.plug(name, spec, site)
 
 
-def _node(item: DiskFile, disk: dict[str, Any]) -> dict[str, Any]:
-    cache = {"direct": disk["cache"] in ("none", "directsync"), "no-flush": disk["cache"] == "unsafe"}
-    return {
-        "node-name": f"disk-{item.disk}",
-        "driver": item.format,
-        "read-only": disk["readonly"],
-        "discard": disk["discard"],
-        "cache": cache,
-        "file": {"driver": "file", "filename": item.file, "discard": disk["discard"], "cache": cache},
-    }
-
-
-def _device(name: str, disk: dict[str, Any]) -> dict[str, Any]:
-    device = {
-        "driver": "virtio-blk-pci",
-        "id": f"disk-{name}",
-        "drive": f"disk-{name}",
-        "serial": disk["serial"] or name[:20],
-        "write-cache": "off" if disk["cache"] == "directsync" else "on",
-    }
-    if disk["boot_index"] is not None:
-        device["bootindex"] = disk["boot_index"]
-    return device
+slots = drive.slots
+observe = drive.observe

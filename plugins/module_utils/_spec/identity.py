@@ -6,29 +6,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from .._errors import SpecError
 from .option import LIVE, Option
 from .part import Part
 from .site import Site
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
-NAME_EXPECTS = "1 to 63 letters, digits, '_', '.' or '-', the first a letter or digit"
 
 OPTIONS = (
     Option("labels", "dict", change=LIVE),
     Option("protect", "bool", False, change=LIVE),
 )
-
-
-def check_name(name: Any) -> str:
-    """The name, when it can be one: it becomes a unit, a directory and a guest's name."""
-    if not isinstance(name, str) or not re.match(NAME_PATTERN, name) or name.endswith("\n"):
-        raise SpecError("name", f"{name!r} cannot be a machine's name", hint=f"Use {NAME_EXPECTS}")
-    return name
 
 
 def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:

@@ -33,8 +33,13 @@ class Option:
     :param expects: what is allowed, for messages, where a pattern or a range does not say it.
     :param change: :data:`LIVE` or :data:`NEXT_START`: when a change of it reaches a running machine.
     :param refuse: given the values before and after, why that change is impossible, or None.
-    :param live: given a change and the site, the QMP commands that bring it about; without it nothing in QEMU
+    :param live: given a change and the site, the deeds (see ``live.py``) that bring it about; without it nothing in QEMU
         has to change.
+    :param device: id of the device by which QEMU shows that the option is in force; ``{}`` is an element's name.
+    :param told: the command line cannot carry it: QEMU is told after each start.
+    :param whole: a ``keyed`` option whose elements are compared as wholes, not by their options.
+    :param secret: its value is shown to nobody.
+    :param note: how far a change goes while the machine runs, for the documentation.
     """
 
     name: str
@@ -51,7 +56,12 @@ class Option:
     key: tuple[str, ...] = ("name",)
     change: str = NEXT_START
     refuse: Callable[[Any, Any], str | None] | None = None
-    live: Callable[[Any, Any], list[dict[str, Any]]] | None = None
+    live: Callable[[Any, Any], list[Any]] | None = None
+    device: str = ""
+    told: bool = False
+    whole: bool = False
+    secret: bool = False
+    note: str = ""
 
 
 def argument_spec(options: tuple[Option, ...]) -> dict[str, Any]:
@@ -67,6 +77,8 @@ def _argument(option: Option) -> dict[str, Any]:
         argument["elements"] = option.elements
     if option.required:
         argument["required"] = True
+    if option.secret:
+        argument["no_log"] = True
     if option.choices:
         argument["choices"] = list(option.choices)
     if option.options:
@@ -181,6 +193,32 @@ def keep_order(options: tuple[Option, ...], before: dict[str, Any], after: dict[
             names = [name for name in before.get(option.name) or {} if name in after[option.name]]
             ordered[option.name] = {name: after[option.name][name] for name in [*names, *after[option.name]]}
     return ordered
+
+
+def complete(options: tuple[Option, ...], spec: dict[str, Any]) -> dict[str, Any]:
+    """A normal form that an older release stored, with the options that have come since."""
+    return {option.name: _completed(option, spec[option.name]) if option.name in spec else _normal(option, None, option.name) for option in options}
+
+
+def _completed(option: Option, value: Any) -> Any:
+    if option.type == "map":
+        return complete(option.options, value)
+    if option.type == "keyed" and option.options:
+        return {name: complete(option.options, element) for name, element in value.items()}
+    return value
+
+
+def cold(options: tuple[Option, ...], spec: dict[str, Any]) -> dict[str, Any]:
+    """What a command line can carry of a normal form: options that QEMU is told of later are at their defaults."""
+    return {**spec, **{option.name: _cold(option, spec[option.name]) for option in options if option.told or option.options}}
+
+
+def _cold(option: Option, value: Any) -> Any:
+    if option.told:
+        return option.default
+    if option.type == "keyed":
+        return {name: cold(option.options, element) for name, element in value.items()}
+    return cold(option.options, value)
 
 
 def walk(options: tuple[Option, ...], path: str = "") -> Iterator[tuple[str, Option]]:

@@ -7,13 +7,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 Value = Any
 """Property dict; or plain text; or None for a bare flag."""
 
 _JSON = frozenset({"device", "blockdev", "netdev", "object"})
-_HOT = {"device": "device_add", "blockdev": "blockdev-add", "netdev": "netdev_add", "object": "object-add"}
+_HOT = {
+    "device": ("device_add", "device_del", "id"),
+    "blockdev": ("blockdev-add", "blockdev-del", "node-name"),
+    "netdev": ("netdev_add", "netdev_del", "id"),
+    "object": ("object-add", "object-del", "id"),
+}
 
 
 class Part(NamedTuple):
@@ -41,7 +47,25 @@ def command_line(parts: list[Part]) -> list[str]:
 
 def hot_plug(part: Part) -> dict[str, Any]:
     """The QMP command that adds the part to a running QEMU: the same dict that its argument carries."""
-    return {"execute": _HOT[part.kind], "arguments": part.value}
+    return {"execute": _HOT[part.kind][0], "arguments": part.value}
+
+
+def unplug(part: Part) -> dict[str, Any]:
+    """The QMP command that takes the part away."""
+    _add, command, key = _HOT[part.kind]
+    return {"execute": command, "arguments": {key: part.value[key]}}
+
+
+def unique(parts: Iterable[Part]) -> list[Part]:
+    """Each part once: a controller comes with every device that needs it."""
+    seen: set[tuple[str, str]] = set()
+    kept = []
+    for part in parts:
+        name = part.value.get(_HOT[part.kind][2]) if part.kind in _HOT else None
+        if name is None or (part.kind, name) not in seen:
+            kept.append(part)
+        seen.add((part.kind, name or ""))
+    return kept
 
 
 def _keyval(properties: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from .._errors import SpecError
 from .validate import nearest
 
 _READS = frozenset({"qom-get", "qom-list", "qom-list-types", "qom-list-properties", "device-list-properties", "trace-event-get-state", "qmp_capabilities"})
+VEIL = "********"
 _SECRET_WORDS = ("password", "secret", "passphrase")
 _JSON_TYPES: dict[str, tuple[type, ...]] = {"string": (str,), "int": (int,), "number": (int, float), "boolean": (bool,), "null": (type(None),)}
 
@@ -38,6 +39,20 @@ def secrets(value: Any) -> set[str]:
     if value.get("qom-type") == "secret" and isinstance(value.get("data"), str):
         found.add(value["data"])
     return found
+
+
+def veil(value: Any) -> Any:
+    """A copy of commands without their secrets."""
+    hidden = secrets(value)
+
+    def cover(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {key: cover(inner) for key, inner in item.items()}
+        if isinstance(item, list):
+            return [cover(inner) for inner in item]
+        return VEIL if isinstance(item, str) and item in hidden else item
+
+    return cover(value) if hidden else value
 
 
 class QmpSchema:

@@ -13,7 +13,7 @@ from .option import Option
 from .part import Part
 from .site import Site
 
-OPTIONS = (Option("rng", "bool", True),)
+OPTIONS = (Option("rng", "bool", True, device="rng-device"),)
 
 
 def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:

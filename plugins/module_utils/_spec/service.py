@@ -10,20 +10,26 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._errors import SpecError
-from .option import Option
+from .live import Unit
+from .option import LIVE, Option
+
+
+def _live(change: Any, site: Any) -> list[Any]:
+    return [Unit()]
+
 
 _WEIGHT = "a number from 1 to 10000 (100 is everybody's)"
 
 OPTIONS = (
-    Option("restart_policy", "str", "on-failure", choices=("no", "on-failure", "always")),
+    Option("restart_policy", "str", "on-failure", choices=("no", "on-failure", "always"), change=LIVE, live=_live),
     Option(
         "resources",
         "map",
         options=(
-            Option("memory_max", "size", minimum=1 << 20),
-            Option("cpu_quota", pattern="^[1-9][0-9]*%$", expects="a share of one CPU in percent, such as 150%"),
-            Option("cpu_weight", "int", minimum=1, maximum=10000, expects=_WEIGHT),
-            Option("io_weight", "int", minimum=1, maximum=10000, expects=_WEIGHT),
+            Option("memory_max", "size", minimum=1 << 20, change=LIVE, live=_live),
+            Option("cpu_quota", pattern="^[1-9][0-9]*%$", expects="a share of one CPU in percent, such as 150%", change=LIVE, live=_live),
+            Option("cpu_weight", "int", minimum=1, maximum=10000, expects=_WEIGHT, change=LIVE, live=_live),
+            Option("io_weight", "int", minimum=1, maximum=10000, expects=_WEIGHT, change=LIVE, live=_live),
         ),
     ),
 )
@@ -48,3 +54,13 @@ def unit_properties(spec: dict[str, Any]) -> dict[str, str]:
     properties = {name: str(value) for name, value in named.items() if value is not None}
     properties["Restart"] = spec["restart_policy"]
     return properties
+
+
+def observe(spec: dict[str, Any], facts: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Properties of the unit that somebody else has set."""
+    if facts.unit is None:
+        return
+    declared = {**spec["resources"], "restart_policy": spec["restart_policy"]}
+    for name, value in facts.unit.items():
+        if value != declared[name]:
+            yield (("restart_policy",) if name == "restart_policy" else ("resources", name)), value

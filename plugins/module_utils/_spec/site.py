@@ -16,7 +16,9 @@ class Site(NamedTuple):
     :param directory: its files.
     :param sockets: path by use: ``qmp``, ``monitor``, ``agent``, ``serial``, ``vnc``.
     :param identity: what was made once and is stored: ``uuid``, ``machine`` (versioned type), ``macs`` by NIC,
-        ``ports`` by ``<nic>/<protocol>/<guest port>``, ``formats`` by disk.
+        ``ports`` by ``<nic>/<protocol>/<guest port>``, ``formats`` by disk, ``slots`` (PCIe ports) by device.
+    :param spec: the whole declaration that a change leads to; started: the normal form that the running QEMU was started with.
+    :param facts: what that QEMU says of itself.
     """
 
     name: str
@@ -24,3 +26,6 @@ class Site(NamedTuple):
     directory: str
     sockets: dict[str, str]
     identity: dict[str, Any]
+    spec: dict[str, Any] = {}
+    started: dict[str, Any] | None = None
+    facts: Any = None
