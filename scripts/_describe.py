@@ -4,7 +4,8 @@
 """The options described for people and for editors: the table of docs/live-changes.md, docs/schema/machine.json, and the
 argument spec that the modules read.
 
-All are written from the option records and the words of the documentation. Started by scripts/describe.
+All are written from the option records and the words of the documentation; docs/options.md from what the tests try. Started by
+scripts/describe.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ansible_collections.maqet.qemu.plugins.doc_fragments.machine import ModuleD
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.name import NAME_EXPECTS, NAME_PATTERN
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import LIVE, Option, argument_spec, expects, json_schema
+from ansible_collections.maqet.qemu.tests.cases import table as tried
 
 ROOT = Path(__file__).absolute().parents[1]
 TABLE = ROOT / "docs/live-changes.md"
@@ -221,7 +223,7 @@ def _python(value, depth, top=False):
 
 
 def main(check):
-    wanted = {TABLE: page(), SCHEMA: json.dumps(schema(), indent=2, ensure_ascii=False) + "\n", ARGUMENTS: arguments()}
+    wanted = {TABLE: page(), SCHEMA: json.dumps(schema(), indent=2, ensure_ascii=False) + "\n", ARGUMENTS: arguments(), tried.FILE: tried.text()}
     stale = [file for file, text in wanted.items() if not file.exists() or file.read_text(encoding="utf-8") != text]
     for file in stale:
         print(f"{file.relative_to(ROOT)}: {'not current: run ./scripts/describe' if check else 'written'}")

@@ -22,7 +22,7 @@ from ansible_collections.maqet.qemu.tests.cases.data import PCI, facts_of, load,
 PLANS = [pytest.param(case, id=case["name"]) for case in load("plans.yml")]
 CHANGES = [pytest.param(case, id=case["option"]) for case in load("changes.yml")]
 IMAGE = {"code": "/code.fd", "code_format": "raw", "template": "/vars.fd", "template_format": "raw", "smm": False}
-FIRMWARE = {name: IMAGE for name in ("nvram.fd", "nvram-secure.fd")}
+FIRMWARE = dict.fromkeys(("nvram.fd", "nvram-secure.fd"), IMAGE)
 PID = 4242
 WORDS = {"dir": "/d", "run": "/r", "auto": 20000, "firmware": lambda spec: IMAGE}
 AT_REST = ("absent", "stopped", "suspended")

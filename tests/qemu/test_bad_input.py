@@ -31,10 +31,12 @@ def declared(home, name, raw):
 
 
 def listing(home):
-    """Every path with what is in it; who holds a lock does not matter."""
+    """Every path with what is in it; who holds a lock does not matter, nor what was seen of a machine that runs."""
     found = {}
     for path in sorted(path for top in (home.state, home.data, home.runtime) for path in [top, *top.rglob("*")]):
         facts = path.lstat()
+        if path.parent.parent == home.runtime / "maqet" and path.name == "seen":
+            continue
         found[str(path)] = (facts.st_mode, path.is_file() and "/locks/" not in str(path) and content(path))
     return found
 
