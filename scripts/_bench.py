@@ -3,12 +3,14 @@
 
 """What the product costs beside the bare thing, in one run, rounds interleaved, medians.
 
-Started by scripts/bench. A figure means something only against its neighbour in the same table.
+Started by scripts/bench. A figure means something only against its neighbour in the same table; what many devices cost is
+counted in this process.
 Machines are declared before; their start is measured. They have no disk: the firmware of those that are up runs on, on both sides.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import statistics
@@ -17,7 +19,13 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from ansible_collections.maqet.qemu.tests.harness.engine import Wish, reach_all
+from ansible_collections.maqet.qemu.plugins.module_utils._host.deadline import Deadline
+from ansible_collections.maqet.qemu.plugins.module_utils._host.host import Host
+from ansible_collections.maqet.qemu.plugins.module_utils._host.observe import observe
+from ansible_collections.maqet.qemu.plugins.module_utils._host.paths import Paths
+from ansible_collections.maqet.qemu.plugins.module_utils._host.prepare import prepare
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.plan import make_plan
+from ansible_collections.maqet.qemu.tests.harness.engine import Wish, reach, reach_all
 from ansible_collections.maqet.qemu.tests.harness.home import Home, qmp, task, vm
 from ansible_collections.maqet.qemu.tests.harness.look import command_line
 from ansible_collections.maqet.qemu.tests.harness.wire import Wire
@@ -28,6 +36,7 @@ TASKS = 10
 PAUSE = 0.5
 PARALLEL = min(32, 4 * (os.cpu_count() or 1))
 RAW = {"memory": "64MiB"}
+DEVICES, REPEATS = 50, 20
 
 
 def start_ours(home, names, supervisor):
@@ -121,6 +130,79 @@ def tasks(root):
     ]
 
 
+def many_devices():
+    """As many as DEVICES, of each kind that comes and goes."""
+    fifth = range(DEVICES // 5)
+    disks = [{"name": f"{bus}{number}", "size": "1MiB", "bus": bus} for bus in ("virtio", "scsi") for number in fifth]
+    nics = [{"name": f"nic{number}", "forwards": [{"guest": 22}]} for number in fifth]
+    devices = [{"id": f"edu{number}", "driver": "edu"} for number in fifth]
+    return {**RAW, "disks": disks, "nics": nics, "devices": devices, "objects": [{"id": f"io{number}", "qom-type": "iothread"} for number in fifth]}
+
+
+def devices(root):
+    """Milliseconds: the plan of a machine with many devices, and what each of them costs a task with nothing to do."""
+    home = Home(f"{root}/devices")
+    small, large = ({**raw, "restart_policy": "no"} for raw in (RAW, many_devices()))
+    names = [home.name("small"), home.name("large")]
+    try:
+        for name, raw in zip(names, (small, large)):
+            reach(home, name, raw=raw, state="paused", supervisor="process")
+        plans = [planning(home, names[0], large), planning(home, names[1], small), planning(home, "new", large)]
+        idle = [settled(home, name, raw) for name, raw in zip(names, (small, large))]
+    finally:
+        home.close()
+    each = (statistics.median(idle[1]) - statistics.median(idle[0])) / DEVICES
+    return [
+        (f"plan, {DEVICES} devices come", statistics.median(plans[0]), 10),
+        (f"plan, {DEVICES} devices go", statistics.median(plans[1]), 10),
+        (f"plan, new with {DEVICES} devices", statistics.median(plans[2]), 10),
+        ("nothing to do, no device", statistics.median(idle[0]), None),
+        (f"nothing to do, each of {DEVICES} devices", each, 1),
+    ]
+
+
+def host_of(home):
+    return Host(Paths(f"{home.state}/maqet", f"{home.data}/maqet", f"{home.cache}/maqet", str(home.runtime)))
+
+
+def planning(home, name, after):
+    """Of make_plan alone: the look before it and what is done after it are no planning."""
+    host, wish = host_of(home), Wish(name, after, supervisor="process", state="paused")
+
+    async def look():
+        old = host.store.load([name]).get(name)
+        new = await prepare(host, wish, after, old, keep=True)
+        seen = await observe(host, old, Deadline(10))
+        await host.close()
+        return old, new, seen
+
+    try:
+        old, new, seen = asyncio.run(look())
+        plan = make_plan(wish, old, new, seen)
+        if len({change.path for change in plan.changes}) < (DEVICES if old else 1):
+            raise SystemExit(f"{name}: the plan is too short: {[step.summary() for step in plan.steps]}")
+        return [timed(lambda: make_plan(wish, old, new, seen)) for _repeat in range(REPEATS)]
+    finally:
+        host.store.close()
+
+
+def settled(home, name, raw):
+    """Of a whole task with nothing to do, but for Ansible and the start of Python."""
+
+    def task_again():
+        if reach(home, name, raw=raw, state="paused", supervisor="process").changed:
+            raise SystemExit(f"{name}: something was to do")
+
+    task_again()
+    return [timed(task_again) for _repeat in range(REPEATS)]
+
+
+def timed(work):
+    begun = time.perf_counter()
+    work()
+    return (time.perf_counter() - begun) * 1000
+
+
 def main():
     print(f"{PARALLEL} machines at once, medians of {ROUNDS} rounds; tasks: medians of {TASKS} in one play")
     print(f"{'':32} {'ours':>9} {'bare':>9}  {'ratio':>6}  {'at most':>7}")
@@ -129,6 +211,8 @@ def main():
             left, right = statistics.median(ours), statistics.median(bare)
             verdict = f"{limit:7.2f}" if limit else ""
             print(f"{label:32} {left * 1000:6.0f} ms {right * 1000:6.0f} ms  {left / right:5.2f}x  {verdict}  against {against}")
+        for label, spent, limit in devices(root):
+            print(f"{label:32} {spent:6.2f} ms {'':19}{f'{limit:4} ms' if limit else ''}")
 
 
 if __name__ == "__main__":
