@@ -36,6 +36,7 @@ from .supervisor import Service
 class Work:
     """One machine in hand.
 
+    :param found: the normal form that was in force at first, or since a start.
     :param notes: how a step went, for its entry in ``actions``; seen: the machine after it, where it looked itself; rest: the steps
         that follow; saved: something has been written.
     :param witness: told of each step boundary and of each write; tests stop us there.
@@ -45,6 +46,7 @@ class Work:
     wish: Wish
     record: Record
     witness: Callable[[str], None]
+    found: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
     seen: Observed | None = None
     rest: tuple[step_types.Step, ...] = ()
@@ -119,6 +121,7 @@ async def start(work: Work, step: step_types.Start) -> None:
         render(record, record.applied)
         record.started = {**cold(OPTIONS, record.applied), "memory": record.started["memory"]}
     record.applied, record.told = cold(OPTIONS, record.applied or {}), None
+    work.found = record.applied
     record.power = "paused" if step.paused else "running"
     await work.save()
     service = Service(
