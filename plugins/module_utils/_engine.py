@@ -122,7 +122,7 @@ class Engine:
             record, done = new or old, outcome.actions
             outcome.actions = _planned(plan, new)
             if record and plan.steps and not check:
-                told = await self._apply(plan, wish, record, outcome, new=old is None)
+                told = await self._apply(plan, wish, record, outcome, seen)
                 seen = told or await observe(self.host, record, Deadline(wish.timeout))
             outcome.actions = [*done, *outcome.actions]
             outcome.changed = outcome.changed or bool(plan.steps)
@@ -156,15 +156,15 @@ class Engine:
             new.supervisor = wish.supervisor
         return new
 
-    async def _apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome, *, new: bool) -> Observed | None:
+    async def _apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome, found: Observed) -> Observed | None:
         """What the last step itself saw, if it looked."""
         from ._host.actions import Work, undo
 
-        work = Work(self.host, wish, record, self._witness)
+        work = Work(self.host, wish, record, self._witness, found.spec)
         try:
             await self._take(plan, work, outcome)
         except StartError as exc:
-            if new:  # no guest has ever run in it, so nothing can be lost
+            if found.status == "absent":  # no guest has ever run in it, so nothing can be lost
                 await undo(work)
                 outcome.actions, outcome.changed, exc.hint = [], False, "Nothing is left of the machine; correct its declaration"
             raise

@@ -14,11 +14,13 @@ import lzma
 import os
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
 MODULES = ["virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk"]
 MODULES += ["failover", "net_failover", "virtio_net", "virtio_console", "button", "evdev", "fuse", "virtiofs"]
+MODULES += ["scsi_common", "scsi_mod", "virtio_scsi", "cdrom", "sr_mod", "virtio_balloon", "virtio_mem"]
 
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /run /www /var/log /var/run
@@ -27,9 +29,12 @@ export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
+echo online_movable >/sys/devices/system/memory/auto_online_blocks
 for again in once twice; do  # who needs whom differs between kernels
     for module in MODULES; do test -e /modules/$module.ko && insmod /modules/$module.ko 2>/dev/null; done
 done
+# Elsewhere udev does this.
+while sleep 0.5; do for cpu in /sys/devices/system/cpu/cpu*/online; do grep -q 0 $cpu && echo 1 >$cpu; done; done 2>/dev/null &
 ifconfig lo 127.0.0.1 up
 ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
 echo "hello from $(cat /proc/sys/kernel/random/boot_id)" >/www/index.html
@@ -43,6 +48,9 @@ grep -q ticks /proc/cmdline && (n=0; while n=$((n + 1)); do echo tick $n; sleep 
 echo guest ready
 exec setsid cttyhack sh
 """
+
+# open("/dev/sr0", O_NONBLOCK), ioctl(CDROMEJECT), exit: no busybox of Debian has an eject.
+EJECT = "b802000000 488d3d23000000 be00080000 31d2 0f05 89c7 be09530000 31d2 b810000000 0f05 89c7 b83c000000 0f05 90"
 
 POWER_BUTTON = """#!/bin/busybox sh
 echo power button
@@ -101,6 +109,7 @@ def _tree(root):
     yield "init", 0o755, INIT.replace("MODULES", " ".join(MODULES)).encode()
     yield "etc/acpi/PWRF/00000080", 0o755, POWER_BUTTON.encode()
     yield "bin/busybox", 0o755, _find(root, "busybox").read_bytes()
+    yield "bin/eject", 0o755, _program(bytes.fromhex(EJECT), b"/dev/sr0\0")
     agent = _find(root, "qemu-ga")
     yield "bin/qemu-ga", 0o755, agent.read_bytes()
     loader = _find(root, "ld-linux-x86-64.so.2")
@@ -113,6 +122,14 @@ def _tree(root):
         for path in root.rglob(f"{name}.ko*"):
             content = path.read_bytes()
             yield f"modules/{name}.ko", 0o644, lzma.decompress(content) if path.suffix == ".xz" else content
+
+
+def _program(code, data):
+    """As little of an ELF file as Linux runs: one segment, the code and then the data."""
+    head, start = 64 + 56, 0x400000
+    whole = head + len(code) + len(data)
+    elf = b"\x7fELF\2\1\1".ljust(16, b"\0") + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, start + head, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    return elf + struct.pack("<IIQQQQQQ", 1, 5, 0, start, start, whole, whole, 4096) + code + data
 
 
 def _find(root, name):

@@ -51,7 +51,11 @@ def wanted(raw):
 
 def _wanted_disk(disk):
     here, cdrom = f"disks[{disk['name']}]", disk.get("device") == "cdrom"
-    view = {here: "cdrom" if cdrom else "disk", f"{here}.bus": disk.get("bus", "sata" if cdrom else "virtio"), f"{here}.serial": disk.get("serial", disk["name"])}
+    view = {
+        here: "cdrom" if cdrom else "disk",
+        f"{here}.bus": disk.get("bus", "sata" if cdrom else "virtio"),
+        f"{here}.serial": disk.get("serial", disk["name"]),
+    }
     if cdrom:
         return {**view, f"{here}.path": disk.get("path")}
     view[f"{here}.cache"] = disk.get("cache", "writeback")
@@ -173,6 +177,9 @@ def misplaced(wire, directory):
     """PCIe ports: stored for devices that are not there or elsewhere, or held by devices without being stored."""
     identity = json.loads((directory / "machine.json").read_text())["identity"]
     stored, held = identity.get("slots", {}), {}
+    if identity["machine"].startswith("pc-i440fx"):
+        there = set(stored) & set(children(wire, PERIPHERAL))
+        return stored, {name: 31 - (wire.ask("qom-get", path=f"{PERIPHERAL}/{name}", property="addr") >> 3) for name in there}
     for name in children(wire, PERIPHERAL):
         bus = re.fullmatch(rf"{PERIPHERAL}/port-(\d+)/port-\d+", str(wire.ask("qom-get", path=f"{PERIPHERAL}/{name}", property="parent_bus")))
         if bus:

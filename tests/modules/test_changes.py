@@ -21,9 +21,7 @@ def test_defer_fail_restart(home):
     name = home.name()
     home.started(name)
     pid = home.pid(name)
-    fail, defer, again, stay = home.play(
-        vm(name, memory="96MiB", on_restart_needed="fail"), vm(name, memory="96MiB"), vm(name, memory="96MiB"), vm(name)
-    )
+    fail, defer, again, stay = home.play(vm(name, memory="96MiB", on_restart_needed="fail"), vm(name, memory="96MiB"), vm(name, memory="96MiB"), vm(name))
     assert fail["failed"] and "memory" in fail["msg"] and "on_restart_needed" in fail["hint"]
     assert defer["changed"] and defer["pending_restart"] == ["memory"]
     assert not again["changed"] and again["pending_restart"] == ["memory"]
@@ -122,12 +120,19 @@ def test_disks_are_made_grown_and_kept(home):
     assert (over["virtual-size"], over["backing-filename"]) == (32 << 20, str(image))
     home.play(vm(name))
     disks[0] = {"name": "root", "size": "16MiB"}
-    deferred = home.play(vm(name, disks=disks, **SMALL))
-    assert deferred["pending_restart"] == ["disks[root].size"]
-    assert look.disk(directory / "root.qcow2")["virtual-size"] == 8 << 20
-    grown, again = home.play(*[vm(name, on_restart_needed="restart", force=True)] * 2)
-    assert "grow_disk" in [item["action"] for item in grown["actions"]] and not again["changed"]
+    disks[2] = {**disks[2], "size": "64MiB"}
+    pid = home.pid(name)
+    planned, grown, again = home.play(*(vm(name, check=check, disks=disks, **SMALL) for check in (True, False, False)))
+    assert planned["actions"] == grown["actions"] and [item["action"] for item in grown["actions"]] == ["define", "qmp", "qmp"]
+    assert not grown["pending_restart"] and not again["changed"] and home.pid(name) == pid
+    nodes = {node["node-name"]: node["image"]["virtual-size"] >> 20 for node in wire.ask(home.sockets(name) / "qmp.sock", "query-named-block-nodes")}
+    assert (nodes["disk-root"], nodes["disk-raw"], nodes["disk-over"]) == (16, 4, 64)
     assert look.disk(directory / "root.qcow2")["virtual-size"] == 16 << 20
+    home.play(vm(name, state="stopped", force=True))
+    disks[1] = {**disks[1], "size": "8MiB"}
+    grown = home.play(vm(name, disks=disks, **SMALL))
+    assert "grow_disk" in [item["action"] for item in grown["actions"]]
+    assert (directory / "raw.raw").stat().st_size == 8 << 20
     disks[0] = {"name": "root", "size": "8MiB"}
     shrink = home.play(vm(name, disks=disks, **SMALL))
     assert shrink["failed"] and "disks[root].size" in shrink["msg"]
@@ -146,11 +151,11 @@ def test_removed_disks(home, running):
     name = home.name()
     disks = [{"name": "kept", "size": "8MiB"}, {"name": "gone", "size": "8MiB", "on_remove": "delete"}]
     directory = home.directory(name)
-    state = {"state": "started" if running else "stopped"}
+    state = {"state": "paused" if running else "stopped"}
     home.play(vm(name, disks=disks, **SMALL, **state))
     kept = (directory / "kept.qcow2").stat().st_ino
     removed = home.play(vm(name, **SMALL, **state))
-    assert removed["changed"]
+    assert removed["changed"] and removed["pending_restart"] == (["disks[kept]", "disks[gone]"] if running else [])
     assert (directory / "gone.qcow2").exists() == running and (directory / "kept.qcow2").exists()
     home.play(vm(name, state="stopped", force=True))
     assert not (directory / "gone.qcow2").exists() and (directory / "kept.qcow2").exists()

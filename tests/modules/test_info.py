@@ -51,7 +51,7 @@ def test_declared_applied_observed(home, supervisor):
     assert info["pending_restart"] == ["memory"]
     assert info["status"] == info["observed"]["status"] == "paused" and info["observed"]["pid"] == home.pid(name)
     assert [event["event"] for event in info["events"]] == ["STOP"]
-    assert info["drift"] == [] and info["busy"] is None
+    assert info["drift"] == [{"path": "state", "applied": "running", "observed": "paused", "by": "host"}] and info["busy"] is None
     assert info["service"]["state"] == "active"
     facts = dict(line.split(":\t", 1) for line in Path(f"/proc/{home.pid(name)}/status").read_text().splitlines())
     assert info["process"]["seccomp"] and facts["Seccomp"] == "2"

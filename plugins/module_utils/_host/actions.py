@@ -26,6 +26,7 @@ from . import launch, memory, qemu_img
 from .adjust import adjust
 from .deadline import Deadline
 from .host import Host
+from .liveness import living_pid
 from .paths import write_private
 from .qmp import open_monitor, tell
 from .render import render, render_anew
@@ -93,7 +94,7 @@ async def grow_disk(work: Work, step: step_types.GrowDisk) -> None:
 
 
 async def delete_disk(work: Work, step: step_types.DeleteDisk) -> None:
-    if step.disk in work.record.refused_disks:
+    if step.disk in work.record.refused_disks and living_pid(work.record.directory):
         work.notes.append("it stays until the guest lets go of it")
         return
     if os.path.exists(step.file):
@@ -163,7 +164,7 @@ def _joins(record: Record) -> tuple[str, ...]:
 async def stop(work: Work, step: step_types.Stop) -> None:
     seconds = Deadline(work.wish.shutdown_timeout)
     work.notes.append(await launch.end(work.record, work.host.supervisor(work.record), force=step.force, shutdown=seconds))
-    work.record.power = "stopped"
+    work.record.power, work.record.refused = "stopped", {}
     await work.save()
 
 

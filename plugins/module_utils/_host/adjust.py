@@ -41,7 +41,7 @@ async def adjust(work: Work, step: Adjust) -> None:
     if record.started is None:
         record.started = record.applied
     elif record.told != pid:
-        record.applied = record.started  # a QEMU that came after a crash knows nothing of what followed
+        record.applied = work.found  # a QEMU that came after a crash knows nothing of most that followed
     record.told = pid
     try:
         reason = await _do(work, step)
@@ -115,6 +115,7 @@ async def _set_properties(work: Work, step: Adjust) -> str:
 async def _plug(work: Work, step: Adjust, deed: Plug) -> str:
     """Why QEMU refused; empty when it did not. An element whose device is there is there."""
     record, before = work.record, work.record.applied
+    record.plugged = sorted({*record.plugged, *(part.value["id"] for part in deed.parts if part.kind == "device")})
     await _settle(work, step)
     async with open_monitor(record.sockets["qmp"], work.deadline) as monitor:
         there = await _devices(monitor)

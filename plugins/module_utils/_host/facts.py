@@ -80,7 +80,9 @@ def _forwards(table: str) -> frozenset[tuple[str, str, str, int, int]]:
     for line in table.splitlines():
         named = _NETDEV.search(line)
         netdev = named.group(1) if named else netdev
-        found.update((netdev, kind.lower(), "0.0.0.0" if listen == "*" else listen, int(port), int(guest)) for kind, listen, port, guest in _FORWARD.findall(line))
+        found.update(
+            (netdev, kind.lower(), "0.0.0.0" if listen == "*" else listen, int(port), int(guest)) for kind, listen, port, guest in _FORWARD.findall(line)
+        )
     return frozenset(found)
 
 

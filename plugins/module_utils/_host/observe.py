@@ -42,7 +42,7 @@ async def observe(host: Host, record: Record | None, deadline: Deadline) -> Obse
         async with open_monitor(record.sockets["qmp"], deadline.within(MONITOR_SECONDS)) as monitor:
             applied = record.applied_to(pid)
             status, facts = await ask(monitor, applied)
-            facts = facts._replace(started=record.started or applied)
+            facts = facts._replace(version=monitor.qemu_version, started=record.started or applied)
             if _has_helpers(applied):
                 from .helpers import orphans
 

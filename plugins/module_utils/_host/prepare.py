@@ -75,7 +75,7 @@ async def _seats(host: Host, new: Record, machine: str, *, keep: bool) -> dict[s
     if drivers:
         async with host.probing:
             known = drivers & set((await qemu_facts(host.paths, find_qemu(new.declared["arch"]), keep=keep))["pci"])
-    names = slot_names(new.declared, known) if slots.has_ports(machine) else []
+    names = slot_names(new.declared, known) if slots.has_slots(machine) else []
     # What the running QEMU may still have keeps its port; a controller stays when its last disk goes.
     plugged = slot_names(new.applied, known) if new.applied else []
     kept = {name: slot for name, slot in new.identity.get("slots", {}).items() if name in {*names, *plugged, "scsi", "usb"}}

@@ -20,24 +20,25 @@ from .probe import find_qemu
 def render_anew(record: Record) -> None:
     """The command line of the declaration: what the last QEMU was told and refused is past."""
     record.accel, _warning = choose_accel(record.declared["accel"], record.declared["arch"])
-    record.started, record.refused = None, {}
+    record.started, record.refused, record.plugged = None, {}, []
     _seat(record)
     render(record, record.declared)
     record.applied = record.declared
 
 
 def render(record: Record, spec: dict[str, Any]) -> None:
-    record.argv = [find_qemu(spec["arch"]), *command_line(blueprint(spec, record.site())), *spec["extra_args"]]
+    site = record.site()._replace(spec=spec)
+    record.argv = [find_qemu(spec["arch"]), *command_line(blueprint(spec, site)), *spec["extra_args"]]
 
 
 def _seat(record: Record) -> None:
     """Each device keeps its PCIe port; those of devices that are gone are free again, and there are spare ones."""
     identity = record.identity
-    if slots.has_ports(identity["machine"]):
+    if slots.has_slots(identity["machine"]):
         names = slot_names(record.declared, identity.get("pci", ()))
         stored = identity.get("slots", {})
         identity["slots"] = slots.allot(names, {name: stored[name] for name in names if name in stored})
-        identity["pcie_ports"] = slots.port_count(identity["slots"])
+        identity["pcie_ports"] = slots.port_count(identity["slots"]) if slots.has_ports(identity["machine"]) else 0
     else:
         identity["slots"], identity["pcie_ports"] = {}, 0
 

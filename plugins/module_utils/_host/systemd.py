@@ -42,9 +42,21 @@ _STOP_MARGIN = 5
 _STOP_SECONDS = 30
 _PAUSE = 0.02
 _HELPER_SECONDS = 10
-# Type=exec says only that a program was found. Its socket comes a little later, or the program ends.
-_LISTENS = 'until test -S "$0"; do kill -0 "$MAINPID" || exit 1; sleep 0.02; done'
-_ALL_LISTEN = 'for path; do test -S "$path" || { echo "No helper listens at $path" >&2; exit 1; }; done'
+# In a file: into a transient unit's own file systemd 252 writes a $ as \$, and reads it back so at each daemon-reload.
+_SCRIPT = r"""case $1 in
+start)  # paused, this once
+    shift
+    if test -e "${0%/*}/start.paused"; then set -- "$@" -S; fi
+    exec "$@" ;;
+stop)  # also after an exit of QEMU's own; there is no main process then and nothing to ask
+    test -z "$MAINPID" || exec "$2" "$3" "$4" "$MAINPID" "$5" ;;
+listens)  # Type=exec says only that a program was found: its socket comes a little later, or the program ends
+    until test -S "$2"; do kill -0 "$MAINPID" || exit 1; sleep 0.02; done ;;
+all-listen)
+    shift
+    for path; do test -S "$path" || { echo "No helper listens at $path" >&2; exit 1; }; done ;;
+esac
+"""
 
 
 def why_unusable(runtime: str | None) -> str:
@@ -90,11 +102,12 @@ class Systemd:
         """Hand the machine to systemd, which starts it after this returns."""
         script = f"{service.directory}/powerdown.py"
         text = inspect.getsource(powerdown)
-        if not _holds(script, text):
-            write_private(script, text, durable=False)
+        for file, words in ((script, text), (_script(service), _SCRIPT)):
+            if not _holds(file, words):
+                write_private(file, words, durable=False)
         _forget_start_file(service)
         if service.paused:
-            write_private(_start_file(service), "MAQET_START=-S\n", durable=False)
+            write_private(_start_file(service), "", durable=False)
         properties = [*_unit(service, script), *(_typed(name, value) for name, value in service.properties.items())]
         call = ("StartTransientUnit", "ssa(sv)a(sa(sv))", service.unit, "fail", properties, _helper_units(service))
         try:
@@ -163,19 +176,14 @@ class Systemd:
 def _unit(service: Service, script: str) -> list[tuple[str, tuple[str, Any]]]:
     """The unit's properties: names and signatures of org.freedesktop.systemd1(5)."""
     directory = service.directory
-    # $MAQET_START is -S or, as soon as start.env is gone, no word at all.
-    argv = [*(_literal(word) for word in service.command), "$MAQET_START"]
-    # ExecStop= runs after an exit of QEMU's own too; there is no main process then and nothing to ask.
-    guard = 'test -z "$MAINPID" || exec "$0" "$1" "$2" "$MAINPID" "$3"'
-    stop = _shell(guard, sys.executable, script, service.qmp_socket, f"{service.stop_seconds:g}")
+    stop = (sys.executable, script, service.qmp_socket, f"{service.stop_seconds:g}")
     return [
         ("Description", ("s", f"maqet machine {service.machine}")),
         ("Slice", ("s", _SLICE)),
         ("CollectMode", ("s", "inactive-or-failed")),
         ("Type", ("s", "exec")),
-        ("ExecStart", ("a(sasb)", [(service.command[0], argv, False)])),
-        ("ExecStop", ("a(sasb)", [stop])),
-        ("EnvironmentFiles", ("a(sb)", [(_start_file(service), True)])),
+        ("ExecStart", ("a(sasb)", [_shell(service, "start", *service.command)])),
+        ("ExecStop", ("a(sasb)", [_shell(service, "stop", *stop)])),
         ("StandardInputFile", ("s", f"{directory}/hello.json")),
         ("StandardOutputFileToAppend", ("s", f"{directory}/events.jsonl")),
         ("StandardErrorFileToAppend", ("s", f"{directory}/qemu.log")),
@@ -191,7 +199,7 @@ def _needs(service: Service) -> list[tuple[str, tuple[str, Any]]]:
     """A machine's properties for its helpers. Wants=, not Requires=: that one would also stop the machine, and end its
     restart after a crash, when the helper is stopped with it. So QEMU is started only where all of them listen."""
     units = [_helper_unit(service, helper) for helper in service.helpers]
-    check = _shell(_ALL_LISTEN, "sh", *(helper.socket for helper in service.helpers))
+    check = _shell(service, "all-listen", *(helper.socket for helper in service.helpers))
     return [("Wants", ("as", units)), ("After", ("as", units)), ("ExecStartPre", ("a(sasb)", [check]))]
 
 
@@ -210,7 +218,7 @@ def _helper_properties(service: Service, helper: Helper) -> list[tuple[str, tupl
         ("Type", ("s", "exec")),
         ("ExecStartPre", ("a(sasb)", [forget])),
         ("ExecStart", ("a(sasb)", [(helper.argv[0], [_literal(word) for word in helper.argv], False)])),
-        ("ExecStartPost", ("a(sasb)", [_shell(_LISTENS, helper.socket)])),
+        ("ExecStartPost", ("a(sasb)", [_shell(service, "listens", helper.socket)])),
         ("ExecStopPost", ("a(sasb)", [forget])),
         ("WorkingDirectory", ("s", service.directory)),
         ("StandardOutputFileToAppend", ("s", log)),
@@ -222,8 +230,8 @@ def _helper_properties(service: Service, helper: Helper) -> list[tuple[str, tupl
     ]
 
 
-def _shell(script: str, *words: str) -> tuple[str, list[str], bool]:
-    return "/bin/sh", ["/bin/sh", "-c", *(_literal(word) for word in (script, *words))], False
+def _shell(service: Service, *words: str) -> tuple[str, list[str], bool]:
+    return "/bin/sh", ["/bin/sh", *(_literal(word) for word in (_script(service), *words))], False
 
 
 def _helper_unit(service: Service, helper: Helper) -> str:
@@ -253,8 +261,12 @@ def manager_version() -> str:
         return ""
 
 
+def _script(service: Service) -> str:
+    return f"{service.directory}/unit.sh"
+
+
 def _start_file(service: Service) -> str:
-    return f"{service.directory}/start.env"
+    return f"{service.directory}/start.paused"
 
 
 def _forget_start_file(service: Service) -> None:

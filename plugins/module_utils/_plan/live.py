@@ -34,6 +34,8 @@ class Lack(NamedTuple):
 def to_apply(new: Record, seen: Observed) -> Lack:
     """From what is in force to what is declared."""
     site = new.site()._replace(facts=seen.facts, started=new.started or new.applied)
+    if new.told != seen.pid:
+        site = site._replace(plugged=())
     adjusts: list[Adjust] = []
     pending: list[str] = []
     reasons: list[str] = []

@@ -22,6 +22,7 @@ class Record:
     :param applied: the normal form that the running QEMU was started with and changed to since;
         argv: its exact command line; started: what it was started with, where changes followed, and told: that QEMU's pid.
         One that systemd started again after a crash has the first pid no more, and what was changed since is gone.
+    :param plugged: ids of the devices that were ever added to the running QEMU.
     :param refused: changes that this QEMU or its guest refused, with why: they wait for the next start.
     :param power: what the last task left it as: ``running``, ``paused``, ``stopped`` or ``suspended``.
     :param identity: what was made once (see :class:`Site`).
@@ -39,6 +40,7 @@ class Record:
     applied: dict[str, Any] | None = None
     started: dict[str, Any] | None = None
     told: int | None = None
+    plugged: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     power: str = ""
     identity: dict[str, Any] = field(default_factory=dict)
@@ -71,7 +73,7 @@ class Record:
         return {name for name in self.doomed if f"disks[{name}]" in self.refused}
 
     def site(self) -> Site:
-        return Site(self.name, self.accel, self.directory, self.sockets, self.identity, self.declared, self.started)
+        return Site(self.name, self.accel, self.directory, self.sockets, self.identity, self.declared, self.started, plugged=tuple(self.plugged))
 
     def applied_to(self, pid: int | None) -> dict[str, Any]:
         """The normal form that the QEMU with this pid was brought to."""
@@ -80,7 +82,7 @@ class Record:
 
     def copy(self) -> Record:
         """A copy to change: what steps change in place is its own."""
-        return replace(self, made=dict(self.made), doomed=dict(self.doomed), refused=dict(self.refused), identity=dict(self.identity))
+        return replace(self, made=dict(self.made), doomed=dict(self.doomed), refused=dict(self.refused), plugged=list(self.plugged), identity=dict(self.identity))
 
     def dump(self) -> dict[str, Any]:
         return asdict(self)

@@ -119,6 +119,8 @@ def files(spec: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:
     for name in spec["disks"]:
         yield from drive.plug(name, spec, site)
+    # One whose last disk went while the machine ran is still there, and in its saved memory.
+    yield from (drive.controller(kind, site) for kind in drive.CONTROLLERS if kind in site.identity.get("slots", {}))
 
 
 slots = drive.slots

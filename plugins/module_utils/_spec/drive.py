@@ -26,7 +26,8 @@ _DRIVERS = {
     ("scsi", "disk"): "scsi-hd",
     ("scsi", "cdrom"): "scsi-cd",
 }
-_CONTROLLERS = {"scsi": "virtio-scsi-pci", "usb": "qemu-xhci"}
+_MOST_QUEUES = 64
+CONTROLLERS = {"scsi": "virtio-scsi-pci", "usb": "qemu-xhci"}
 
 
 def cdrom_bus(arch: str) -> str:
@@ -37,7 +38,7 @@ def cdrom_bus(arch: str) -> str:
 def slots(spec: dict[str, Any]) -> Iterator[str]:
     """The devices that take a PCIe port."""
     for name, disk in spec["disks"].items():
-        if disk["bus"] in _CONTROLLERS:
+        if disk["bus"] in CONTROLLERS:
             yield disk["bus"]
         elif disk["bus"] != "sata":
             yield f"disk-{name}"
@@ -48,7 +49,7 @@ def plug(name: str, spec: dict[str, Any], site: Site) -> list[Part]:
     from .disk_file import disk_file
 
     disk = spec["disks"][name]
-    parts = [controller(disk["bus"], site)] if disk["bus"] in _CONTROLLERS else []
+    parts = [controller(disk["bus"], site)] if disk["bus"] in CONTROLLERS else []
     if disk["path"] or disk["device"] == "disk":
         parts.append(Part("blockdev", _node(disk_file(name, disk, site), disk)))
     device = _device(name, disk, site)
@@ -62,7 +63,14 @@ def plug(name: str, spec: dict[str, Any], site: Site) -> list[Part]:
 
 def controller(kind: str, site: Site) -> Part:
     """The one controller of a bus: its id is the bus's name (``scsi``, ``usb``)."""
-    return Part("device", {"driver": _CONTROLLERS[kind], "id": kind, **bus(kind, site)})
+    return Part("device", {"driver": CONTROLLERS[kind], "id": kind, **bus(kind, site), **(_queues("num_queues", site) if kind == "scsi" else {})})
+
+
+def _queues(word: str, site: Site) -> dict[str, int]:
+    """By default a disk has a queue for each CPU of the start, and saved memory fits no other number: where CPUs come and go
+    it must not follow them."""
+    most = (site.started or site.spec).get("max_cpus")
+    return {word: min(most, _MOST_QUEUES)} if most else {}
 
 
 def _node(item: DiskFile, disk: dict[str, Any]) -> dict[str, Any]:
@@ -78,11 +86,13 @@ def _node(item: DiskFile, disk: dict[str, Any]) -> dict[str, Any]:
 
 
 def _device(name: str, disk: dict[str, Any], site: Site) -> dict[str, Any]:
-    device = {"driver": _DRIVERS[disk["bus"], disk["device"]], "id": f"disk-{name}", **bus(f"disk-{name}", site)}
-    if disk["bus"] in _CONTROLLERS:
+    device: dict[str, Any] = {"driver": _DRIVERS[disk["bus"], disk["device"]], "id": f"disk-{name}", **bus(f"disk-{name}", site)}
+    if disk["bus"] in CONTROLLERS:
         device["bus"] = f"{disk['bus']}.0"
     if disk["path"] or disk["device"] == "disk":
         device["drive"] = f"disk-{name}"
+    if device["driver"] == "virtio-blk-pci":
+        device.update(_queues("num-queues", site))
     device["serial"] = disk["serial"] or name[:20]
     if disk["device"] == "disk":
         device["write-cache"] = "off" if disk["cache"] == "directsync" else "on"
@@ -111,6 +121,8 @@ def live_size(change: Any, site: Site) -> list[Any]:
     name = change.where[1]
     if change.after is None:
         return []
+    if site.spec["disks"][name]["bus"] == "nvme":
+        return [Wait("QEMU's nvme disks keep their size while the machine runs")]
     # The running machine may still have what was declared before: somebody's file, or a CD.
     if site.facts.blocks.get(f"disk-{name}", {}).get("file") != disk_file(name, site.spec["disks"][name], site).file:
         return [Wait("the running machine has another file there")]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 class Facts(NamedTuple):
     """
-    :param devices: ids of the devices that have one; objects: of the objects.
+    :param version: QEMU's, such as ``7.2.22``; devices: ids of the devices that have one; objects: of the objects.
     :param blocks: of each drive, by device, ``size``, ``file``, ``inserted``, ``tray_open``, ``iops``, ``bps``.
     :param cpus: ``query-hotpluggable-cpus``, where CPUs may come and go.
     :param forwards: ``(netdev, protocol, host port, guest port)`` of each, where the spec has any.
@@ -20,6 +20,7 @@ class Facts(NamedTuple):
     :param started: the normal form that QEMU was started with.
     """
 
+    version: str = "0"
     devices: frozenset[str] = frozenset()
     objects: frozenset[str] = frozenset()
     blocks: dict[str, dict[str, Any]] = {}

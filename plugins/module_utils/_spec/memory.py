@@ -33,13 +33,23 @@ def _live(change: Any, site: Site) -> list[Any]:
     if not boot <= change.after <= most:
         return [Wait(f"the running machine can have {format_size(boot)} to {format_size(most)}")]
     arguments = {"path": f"/machine/peripheral/{_DEVICE}", "property": "requested-size", "value": change.after - boot}
-    return [Tell([{"execute": "qom-set", "arguments": arguments}])]
+    # What the balloon takes follows from what there is.
+    balloon = [_inflate(site.spec["balloon"], site)] if site.spec.get("balloon") else []
+    return [Tell([{"execute": "qom-set", "arguments": arguments}, *balloon])]
 
 
 def _live_balloon(change: Any, site: Site) -> list[Any]:
     if site.facts and "balloon" not in site.facts.devices:
         return [Wait("the running machine has no balloon")]
-    return [Tell([{"execute": "balloon", "arguments": {"value": change.after or site.spec["memory"]}}])]
+    return [Tell([_inflate(change.after, site)])]
+
+
+def _inflate(target: int | None, site: Site) -> dict[str, Any]:
+    """QEMU's own target leaves out what a virtio-mem device has given (up to QEMU 10.2)."""
+    started, memory = site.started or site.spec, site.spec["memory"]
+    boot, most = started["memory"], started["max_memory"] or 0
+    more = memory - boot if boot <= memory <= most else 0
+    return {"execute": "balloon", "arguments": {"value": max(target - more, _MIB) if target else boot}}
 
 
 OPTIONS = (
@@ -74,7 +84,7 @@ def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:
         more = spec["max_memory"] - boot
         yield Part("m", {**size, "maxmem": f"{spec['max_memory'] // _MIB}M"})
         yield Part("object", {**backend, "id": "more-memory-backend", "size": more})
-        device = {"driver": "virtio-mem-pci", "id": _DEVICE, "memdev": "more-memory-backend", "requested-size": 0}
+        device = {"driver": "virtio-mem-pci", "id": _DEVICE, "memdev": "more-memory-backend", "requested-size": spec["memory"] - boot}
         yield Part("device", device)
     yield Part("device", {"driver": "virtio-balloon-pci", "id": "balloon", "deflate-on-oom": True, "free-page-reporting": True})
 

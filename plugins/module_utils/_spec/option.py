@@ -118,6 +118,8 @@ def _property(option: Option) -> dict[str, Any]:
         schema["pattern"] = rf"{pattern}(?!\n)"
     if option.type == "path":
         schema["pattern"] = "^[/~]"
+    if option.secret:
+        schema["writeOnly"] = True
     if expects(option):
         schema["description"] = expects(option)
     return schema

@@ -5,7 +5,7 @@
 """PCIe: on boards that have it a device comes and goes only in a ``pcie-root-port`` of its own.
 
 Which port holds what is stored (``slots``), so that a device keeps its address in the guest; ports are spare from the start
-on. On PCI boards (``pc``) QEMU finds a place by itself.
+on. On PCI boards (``pc``) each has a place of its own, from the last one down: QEMU fills the others from the first one up.
 """
 
 from __future__ import annotations
@@ -21,11 +21,18 @@ _PCIE = re.compile(r"q35|^virt(-|$)|^sbsa")
 # Eight ports share one place on the root bus, as functions of one device. Places 16 to 29 leave the lower ones to fixed devices.
 _EIGHT, _FIRST, _MOST = 8, 16, 112
 _SPARE = 4
+_PCI = re.compile(r"^pc(-i440fx|$)")
+_LAST, _PLACES = 31, 22
 
 
 def has_ports(machine: str) -> bool:
     """Whether the versioned machine type's root bus is PCIe."""
     return bool(_PCIE.search(machine))
+
+
+def has_slots(machine: str) -> bool:
+    """Whether we say where on the board a device is."""
+    return bool(_PCIE.search(machine) or _PCI.search(machine))
 
 
 def allot(names: Iterable[str], slots: dict[str, int]) -> dict[str, int]:
@@ -46,14 +53,18 @@ def port_count(slots: dict[str, int]) -> int:
 def bus(device: str, site: Site) -> dict[str, str]:
     """The device's place, as a property."""
     slot = site.identity.get("slots", {}).get(device)
-    return {} if slot is None else {"bus": f"port-{slot}"}
+    if slot is None:
+        return {}
+    return {"bus": f"port-{slot}"} if has_ports(site.identity["machine"]) else {"bus": "pci.0", "addr": f"{_LAST - slot:x}"}
 
 
-def why_full(parts: Iterable[Part], site: Site) -> str:
+def why_full(parts: list[Part], site: Site) -> str:
     """Why the running machine has no port for one of the parts; empty when it has."""
     count = site.identity.get("pcie_ports", 0)
     places = [str(part.value.get("bus", "")) for part in parts if part.kind == "device"]
     full = any(place.startswith("port-") and int(place[5:]) >= count for place in places)
+    if any(part.value.get("bus") == "pci.0" and int(part.value.get("addr", "1f"), 16) <= _LAST - _PLACES for part in parts if part.kind == "device"):
+        return "no PCI slot is free"
     return "no PCIe port is free" if full else ""
 
 

@@ -53,6 +53,8 @@ def _explain(error: Any, raw: Any) -> SpecError:
         key = next(name for name in rule if name not in value)
         return SpecError(f"{path}.{key}" if path else key, "is missing", hint=f"Add {key}")
     allowed = error.schema.get("description", "")
+    if error.schema.get("writeOnly"):
+        return SpecError(path, "is not allowed as it is", hint=f"Use {allowed or 'a text'}")
     if error.validator == "enum":
         return SpecError(path, f"{value!r} is not allowed", hint=f"Use one of {', '.join(rule)}")
     if error.validator == "type":
