@@ -19,6 +19,7 @@ from .qmp import Monitor
 # QMP has no query for either (see docs/decisions/0006).
 _NETDEV = re.compile(r"\((\S+)\):\s*$")
 _FORWARD = re.compile(r"(TCP|UDP)\[HOST_FORWARD\]\s+\d+\s+(\S+)\s+(\d+)\s+\S+\s+(\d+)")
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - what "*" in that table means
 _USERNET = ("human-monitor-command", {"command-line": "info usernet"})
 
 
@@ -81,7 +82,7 @@ def _forwards(table: str) -> frozenset[tuple[str, str, str, int, int]]:
         named = _NETDEV.search(line)
         netdev = named.group(1) if named else netdev
         found.update(
-            (netdev, kind.lower(), "0.0.0.0" if listen == "*" else listen, int(port), int(guest)) for kind, listen, port, guest in _FORWARD.findall(line)
+            (netdev, kind.lower(), _EVERYWHERE if listen == "*" else listen, int(port), int(guest)) for kind, listen, port, guest in _FORWARD.findall(line)
         )
     return frozenset(found)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Callable
@@ -44,8 +45,9 @@ _PAUSE = 0.02
 _HELPER_SECONDS = 10
 # In a file: into a transient unit's own file systemd 252 writes a $ as \$, and reads it back so at each daemon-reload.
 _SCRIPT = r"""case $1 in
-start)  # paused, this once
-    shift
+start)
+    . "${0%/*}/command"
+    # paused, this once
     if test -e "${0%/*}/start.paused"; then set -- "$@" -S; fi
     exec "$@" ;;
 stop)  # also after an exit of QEMU's own; there is no main process then and nothing to ask
@@ -102,7 +104,8 @@ class Systemd:
         """Hand the machine to systemd, which starts it after this returns."""
         script = f"{service.directory}/powerdown.py"
         text = inspect.getsource(powerdown)
-        for file, words in ((script, text), (_script(service), _SCRIPT)):
+        command = f"set -- {shlex.join(service.command)}\n"
+        for file, words in ((script, text), (_script(service), _SCRIPT), (f"{service.directory}/command", command)):
             if not _holds(file, words):
                 write_private(file, words, durable=False)
         _forget_start_file(service)
@@ -182,7 +185,7 @@ def _unit(service: Service, script: str) -> list[tuple[str, tuple[str, Any]]]:
         ("Slice", ("s", _SLICE)),
         ("CollectMode", ("s", "inactive-or-failed")),
         ("Type", ("s", "exec")),
-        ("ExecStart", ("a(sasb)", [_shell(service, "start", *service.command)])),
+        ("ExecStart", ("a(sasb)", [_shell(service, "start")])),
         ("ExecStop", ("a(sasb)", [_shell(service, "stop", *stop)])),
         ("StandardInputFile", ("s", f"{directory}/hello.json")),
         ("StandardOutputFileToAppend", ("s", f"{directory}/events.jsonl")),

@@ -33,7 +33,7 @@ class Lack(NamedTuple):
 
 def to_apply(new: Record, seen: Observed) -> Lack:
     """From what is in force to what is declared."""
-    site = new.site()._replace(facts=seen.facts, started=new.started or new.applied)
+    site = new.site()._replace(facts=seen.facts, running=seen.spec or {}, started=new.started or new.applied)
     if new.told != seen.pid:
         site = site._replace(plugged=())
     adjusts: list[Adjust] = []

@@ -82,7 +82,8 @@ class Record:
 
     def copy(self) -> Record:
         """A copy to change: what steps change in place is its own."""
-        return replace(self, made=dict(self.made), doomed=dict(self.doomed), refused=dict(self.refused), plugged=list(self.plugged), identity=dict(self.identity))
+        own = {name: type(value)(value) for name, value in vars(self).items() if name in ("made", "doomed", "refused", "plugged", "identity")}
+        return replace(self, **own)
 
     def dump(self) -> dict[str, Any]:
         return asdict(self)

@@ -121,7 +121,7 @@ def live_size(change: Any, site: Site) -> list[Any]:
     name = change.where[1]
     if change.after is None:
         return []
-    if site.spec["disks"][name]["bus"] == "nvme":
+    if site.running.get("disks", {}).get(name, site.spec["disks"][name])["bus"] == "nvme":
         return [Wait("QEMU's nvme disks keep their size while the machine runs")]
     # The running machine may still have what was declared before: somebody's file, or a CD.
     if site.facts.blocks.get(f"disk-{name}", {}).get("file") != disk_file(name, site.spec["disks"][name], site).file:

@@ -18,7 +18,8 @@ class Site(NamedTuple):
     :param identity: what was made once and is stored: ``uuid``, ``machine`` (versioned type), ``macs`` by NIC,
         ``ports`` by ``<nic>/<protocol>/<guest port>``, ``formats`` by disk, ``slots`` (PCIe ports) by device.
     :param spec: the whole declaration that a change leads to; started: the normal form that the running QEMU was started with.
-    :param plugged: ids of the devices that were ever added to it; facts: what that QEMU says of itself.
+    :param running: the normal form that is in force; plugged: ids of the devices that were ever added to it;
+        facts: what that QEMU says of itself.
     """
 
     name: str
@@ -29,4 +30,5 @@ class Site(NamedTuple):
     spec: dict[str, Any] = {}
     started: dict[str, Any] | None = None
     facts: Any = None
+    running: dict[str, Any] = {}
     plugged: tuple[str, ...] = ()
