@@ -134,4 +134,6 @@ def test_a_guest_that_powers_itself_off_stays_off(home, boot):
     look.wait_until(lambda: not home.qemus(name))
     time.sleep(1.5)
     assert not home.qemus(name)
-    assert home.play(task("maqet_vm_info"))["vms"][0]["status"] == "stopped"
+    (info,) = home.play(task("maqet_vm_info"))["vms"]
+    assert info["status"] == "stopped"
+    assert info["drift"] == [{"path": "state", "applied": "running", "observed": "stopped", "by": "guest"}]

@@ -178,8 +178,9 @@ def misplaced(wire, directory):
     identity = json.loads((directory / "machine.json").read_text())["identity"]
     stored, held = identity.get("slots", {}), {}
     if identity["machine"].startswith("pc-i440fx"):
-        there = set(stored) & set(children(wire, PERIPHERAL))
-        return stored, {name: 31 - (wire.ask("qom-get", path=f"{PERIPHERAL}/{name}", property="addr") >> 3) for name in there}
+        places = {name: wire.ask("qom-get", path=f"{PERIPHERAL}/{name}", property="addr") for name in children(wire, PERIPHERAL)}
+        # What QEMU placed itself is in the lower half.
+        return stored, {name: 31 - (place >> 3) for name, place in places.items() if isinstance(place, int) and place >> 3 > 15}
     for name in children(wire, PERIPHERAL):
         bus = re.fullmatch(rf"{PERIPHERAL}/port-(\d+)/port-\d+", str(wire.ask("qom-get", path=f"{PERIPHERAL}/{name}", property="parent_bus")))
         if bus:

@@ -25,6 +25,7 @@ class Walk:
         self.name = home.name("walk")
         self.declared = {}
         self.kept = {}
+        self.pending = []
 
     def take(self, number, raw, cut=None, **policy):
         """One step: told, looked at, told again."""
@@ -38,7 +39,7 @@ class Walk:
             assert "never shrinks" in str(outcome.error), outcome.error
             return
         assert outcome.error is None, (outcome.error, getattr(outcome.error, "data", ""))
-        self.declared = raw
+        self.declared, self.pending = raw, outcome.pending_restart
         self._look(outcome, restarted=policy.get("on_restart_needed") == "restart")
         again = self._run(wish)
         assert again.error is None and not again.changed, ("a second run changes something", again.error, again.actions)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.maqet.qemu.tests.harness import look
+from ansible_collections.maqet.qemu.tests.harness import look, view, wire
 from ansible_collections.maqet.qemu.tests.harness.engine import Wish, die_at_boundaries, reach, reach_all
 
 RAW = {
@@ -19,6 +19,11 @@ RAW = {
 MORE = {**RAW, "memory": "80MiB", "disks": [{"name": "root", "size": "16MiB"}]}
 FORWARDS = {**RAW, "nics": [{"name": "lan", "forwards": [{"guest": 22}, {"guest": 80}]}]}
 GONE = {**RAW, "disks": []}
+DISK = {"name": "more", "size": "8MiB", "bus": "scsi", "throttle": {"iops": 100}}
+PLUGGED = {**RAW, "disks": [*RAW["disks"], DISK], "nics": [*RAW["nics"], {"name": "wan", "link": "down"}]}
+UNPLUGGED = {**RAW, "disks": [*RAW["disks"], {**DISK, "name": "other"}]}
+GROWN = {**RAW, "disks": [{"name": "root", "size": "16MiB", "throttle": {"bps": "1MiB"}}]}
+LIMITED = {**RAW, "restart_policy": "always", "resources": {"cpu_weight": 50}}
 DELETING = {**RAW, "disks": [{"name": "root", "size": "8MiB", "on_remove": "delete"}]}
 # wishes before, the wish that is cut off, the status it leads to
 SCENARIOS = {
@@ -26,6 +31,10 @@ SCENARIOS = {
     "start paused": ([{"raw": RAW, "state": "stopped"}], {"state": "paused"}, "paused"),
     "change and restart": ([{"raw": RAW}], {"raw": MORE, "on_restart_needed": "restart", "force": True}, "running"),
     "change forwards": ([{"raw": RAW}], {"raw": FORWARDS}, "running"),
+    "plug": ([{"raw": RAW}], {"raw": PLUGGED}, "running"),
+    "unplug": ([{"raw": {**PLUGGED, "nics": RAW["nics"]}}], {"raw": UNPLUGGED}, "running"),
+    "grow": ([{"raw": RAW}], {"raw": GROWN}, "running"),
+    "limit": ([{"raw": RAW}], {"raw": LIMITED}, "running"),
     "pause": ([{"raw": RAW}], {"state": "paused"}, "paused"),
     "stop": ([{"raw": RAW}], {"state": "stopped", "force": True}, "stopped"),
     "drop a disk": ([{"raw": DELETING}], {"raw": GONE, "state": "stopped", "force": True}, "stopped"),
@@ -35,6 +44,7 @@ SCENARIOS = {
     "delete suspended": ([{"raw": RAW}, {"state": "suspended"}], {"state": "absent", "force": True}, None),
 }
 ALIVE = ("running", "paused")
+LIVE = ("change forwards", "plug", "unplug", "grow", "limit")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -42,11 +52,16 @@ def test_killed_at_every_boundary(home, supervisor, scenario):
     before, wish, status = SCENARIOS[scenario]
     wish = {**wish, "supervisor": supervisor}
     names = make_machines(home, before, wish, supervisor)
+    before_it = {name: home.pid(name) for name in names} if scenario in LIVE else {}
     die_at_boundaries(home, names, wish)
     assert all(len(home.qemus(name)) <= 1 for name in names)
     end_well(reach_all(home, [Wish(name, **wish) for name in names]))
     pids = {name: home.qemus(name) for name in names}
     assert {len(found) for found in pids.values()} == {1 if status in ALIVE else 0}
+    if scenario in LIVE:
+        assert pids == {name: [pid] for name, pid in before_it.items()}, "a live change restarts nothing"
+        for name in names:
+            check_reality(home, name, wish["raw"], supervisor)
     for outcome in end_well(reach_all(home, [Wish(name, **wish) for name in names])):
         assert not outcome.changed, outcome
         assert outcome.vm.get("status") == status, outcome
@@ -55,6 +70,19 @@ def test_killed_at_every_boundary(home, supervisor, scenario):
         assert {look.starts(home.directory(name)) for name in names} == {1}
     if status is None:
         assert {name: home.traces(name) for name in names} == {name: [] for name in names}
+
+
+def check_reality(home, name, raw, supervisor):
+    """As declared, by QEMU's and systemd's own words."""
+    with wire.Wire(home.sockets(name) / "monitor.sock") as mine:
+        assert not view.difference(view.wanted(raw), view.seen(mine, home.pid(name)))
+        assert not view.orphans(mine)
+        stored, held = view.misplaced(mine, home.directory(name))
+        assert {device: stored[device] for device in held} == held
+    if supervisor == "systemd":
+        unit = look.unit(name)
+        assert unit["Restart"] == raw.get("restart_policy", "on-failure")
+        assert unit["CPUWeight"] == str(raw.get("resources", {}).get("cpu_weight", "[not set]"))
 
 
 def test_killed_while_it_restarts(home, supervisor):

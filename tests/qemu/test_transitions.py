@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -78,13 +79,13 @@ LIKELY = [*KEYS, "disks", "disks", "disks", "nics", "nics", "devices", "objects"
 
 
 @st.composite
-def ways(draw):
+def ways(draw, keys, likely, steps):
     """Declarations, each from the one before by redrawing some keys; with what is done about restarts, and where we are killed."""
-    raw = {key: draw(strategy) for key, strategy in KEYS.items()}
+    raw = {key: draw(strategy) for key, strategy in keys.items()}
     way = [{"raw": mended(raw), "machine": draw(st.sampled_from(["q35", "q35", "pc"]))}]
-    for _step in range(STEPS):
-        for key in draw(st.lists(st.sampled_from(LIKELY), min_size=1, max_size=3, unique=True)):
-            raw = {**raw, key: draw(KEYS[key])}
+    for _step in range(steps):
+        for key in draw(st.lists(st.sampled_from(likely), min_size=1, max_size=3, unique=True)):
+            raw = {**raw, key: draw(keys[key])}
         step = {"raw": mended(raw)}
         if draw(st.integers(0, 4)) == 0:
             step["on_restart_needed"] = "restart"
@@ -97,25 +98,40 @@ def ways(draw):
 def mended(raw):
     """The declaration without what would be refused."""
     raw = {key: copy.deepcopy(value) for key, value in raw.items() if value is not None}
-    if "max_cpus" not in raw:
-        raw.pop("max_cpus", None)
-    ids = {item["id"]: item["qom-type"] for item in raw["objects"]}
-    raw["devices"] = [item if item["id"] != "noise" else {**item, "rng": "random"} for item in raw["devices"] if item["id"] != "noise" or "random" in ids]
+    raw["cpus"] = min(raw["cpus"], raw.get("max_cpus", raw["cpus"]))
+    ids = {item["id"] for item in raw["objects"]}
+    noise = [item for item in raw["devices"] if item["id"] == "noise" and "random" in ids]
+    raw["devices"] = [item for item in raw["devices"] if item["id"] != "noise"] + [{**item, "rng": "random"} for item in noise]
     return raw
 
 
 def walk(home, way):
-    words = {}
-    for word in ("one", "two", "three", "four"):
-        words[word] = home.root / f"{word}.raw"
-        words[word].write_bytes(bytes(1 << 20))
-    way = copy.deepcopy(way)
-    board = way[0].pop("machine")
-    walk = Walk(home, words, state="paused")
+    taken = Walk(home, media(home), state="paused")
     for number, step in enumerate(way):
-        step["raw"]["machine"] = board
-        walk.take(number, **step)
-    walk.end()
+        step = {**step, "raw": {**step["raw"], "machine": way[0]["machine"]}}
+        taken.take(number, **{key: value for key, value in step.items() if key != "machine"})
+    taken.end()
+
+
+def media(home):
+    """Files for drives, by word."""
+    files = {word: home.root / f"{word}.raw" for word in ("one", "two", "three", "four")}
+    for file in files.values():
+        file.write_bytes(bytes(1 << 20))
+    return files
+
+
+@contextmanager
+def scratch(base):
+    """A home of its own for each way; what QEMU says of itself is asked once for all."""
+    with tempfile.TemporaryDirectory(prefix="maqet-") as folder:
+        home = Home(Path(folder))
+        home.cache, home.runtime = base / "cache", Path(folder) / "xdg"
+        home.runtime.mkdir(mode=0o700)
+        try:
+            yield home
+        finally:
+            home.close()
 
 
 def told(way):
@@ -129,16 +145,10 @@ def test_known_ways(way, scratch_home):
 
 def test_random_ways(tmp_path_factory):
     @SLOW
-    @given(ways())
+    @given(ways(KEYS, LIKELY, STEPS))
     def check(way):
         note(told(way))
-        with tempfile.TemporaryDirectory(prefix="maqet-") as folder:
-            home = Home(Path(folder))
-            home.cache, home.runtime = tmp_path_factory.getbasetemp() / "cache", Path(folder) / "xdg"
-            home.runtime.mkdir(mode=0o700)
-            try:
-                walk(home, way)
-            finally:
-                home.close()
+        with scratch(tmp_path_factory.getbasetemp()) as home:
+            walk(home, way)
 
     check()
