@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .._errors import MachineError, MaqetError, QmpError
 from .._plan.diff import settle
 from .._plan.steps import Adjust
+from .._spec.declaration import slot_names
 from .._spec.live import ASLEEP, Plug, Tell, Unit, Unplug
 from .._spec.part import Part, hot_plug, unplug
 from .._spec.service import unit_properties
@@ -160,7 +161,8 @@ async def _unplug(work: Work, step: Adjust, deed: Unplug) -> str:
                 reason = await _remove_device(work, monitor, part.value["id"])
                 if reason:
                     return reason
-                record.identity.get("slots", {}).pop(part.value["id"], None)
+                if part.value["id"] not in slot_names(record.declared, record.identity.get("pci", ())):  # one that is replaced stays there
+                    record.identity.get("slots", {}).pop(part.value["id"], None)
             else:
                 try:
                     await _drop(work, monitor, part)
