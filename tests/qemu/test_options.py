@@ -160,7 +160,7 @@ def repair(case, machine) -> None:
     foretold = machine.reach(case["after"], check=True, **policy)
     mended = machine.reach(case["after"], **policy)
     done, said = ([action["summary"] for action in outcome.actions] for outcome in (mended, foretold))
-    assert done[: len(said)] == said and (len(done) > len(said)) == ("first" in case)
+    assert done[: len(said)] == said and (done == said or "first" in case)
     if mends == "never":
         assert (mended.changed, mended.pending_restart) == (False, []) and case["why"] in " ".join(mended.warnings)
         return
