@@ -117,6 +117,7 @@ def test_asked_by_others_it_powers_down_too(home, boot):
     name = home.name("unit")
     home.started(name, memory="256MiB", boot=boot)
     await_serial(home, name, "guest ready")
+    look.systemctl("daemon-reload")
     look.systemctl("stop", f"maqet-vm-{name}.service")
     (shutdown,) = guest_shutdowns(home, name)
     assert shutdown["reason"] == "guest-shutdown" and "power button" in serial(home, name)

@@ -63,7 +63,7 @@ def _wanted_disk(disk):
         view[f"{here}.throttle.{key}"] = value if key == "iops" else size(value)
     if "path" in disk:
         return {**view, f"{here}.path": disk["path"]}
-    return {**view, f"{here}.size": size(disk["size"])}
+    return {**view, f"{here}.path": None, f"{here}.size": size(disk["size"])}
 
 
 def _wanted_nic(nic):
@@ -122,8 +122,10 @@ def _seen_disk(wire, device, kind, backend):
         return {**view, f"{here}.path": inserted["image"]["filename"] if inserted and not backend.get("tray_open") else None}
     assert inserted, f"{device} has no block node"
     limits = {f"{here}.throttle.{key}": inserted[key] for key in ("iops", "bps") if inserted[key]}
+    # A file of ours is nobody's path.
+    path = None if "/maqet/vms/" in inserted["file"] else inserted["file"]
     cache = "unsafe" if inserted["cache"]["no-flush"] else "none" if inserted["cache"]["direct"] else "writeback"
-    return {**view, **limits, f"{here}.cache": cache, f"{here}.path": inserted["file"], f"{here}.size": inserted["image"]["virtual-size"]}
+    return {**view, **limits, f"{here}.cache": cache, f"{here}.path": path, f"{here}.size": inserted["image"]["virtual-size"]}
 
 
 def children(wire, path):
@@ -157,7 +159,7 @@ def difference(wish, view):
     for path in [*paths]:
         element = path.partition("].")[0] + "]"
         outer = element in elements and path != element
-        unsaid = path not in wish and re.search(r"\.(mac|path|size)$", path)
+        unsaid = path not in wish and re.search(r"\.(mac|size)$", path)
         if outer or unsaid:
             paths.discard(path)
     return paths

@@ -86,9 +86,7 @@ def check_reality(home, name, supervisor, status, facts):
 def test_restarted_is_another_qemu_each_time(home, supervisor):
     name = home.name()
     restart = vm(name, state="restarted", force=True)
-    first, planned, second, third = home.play(
-        vm(name, supervisor=supervisor, **SMALL), vm(name, check=True, state="restarted", force=True), restart, restart
-    )
+    first, planned, second, third = home.play(vm(name, supervisor=supervisor, **SMALL), vm(name, check=True, state="restarted", force=True), restart, restart)
     assert planned["changed"] and planned["vm"]["pid"] == first["vm"]["pid"]
     assert len({result["vm"]["pid"] for result in (first, second, third)}) == 3
     assert first["vm"]["uuid"] == third["vm"]["uuid"]
@@ -141,9 +139,7 @@ def test_protect(home):
     )[:3]
     assert not refused["changed"] and not still["changed"] and not allowed["changed"], "nothing was there"
     pid = home.started(name, protect=True)["pid"]
-    refused, changed, gone = home.play(
-        vm(name, state="absent", force=True), vm(name, update="merge", protect=False), vm(name, state="absent", force=True)
-    )
+    refused, changed, gone = home.play(vm(name, state="absent", force=True), vm(name, update="merge", protect=False), vm(name, state="absent", force=True))
     assert refused["failed"] and "protected" in refused["msg"] and "protect: false" in refused["hint"]
     assert changed["changed"] and changed["vm"]["pid"] == pid and gone["changed"]
     assert not home.traces(name)

@@ -50,6 +50,7 @@ def test_state_is_lost_while_the_machine_runs(home, supervisor, loss):
 def test_qemu_dies_and_systemd_brings_it_back(home):
     name = home.name()
     first = home.started(name, nics=NICS)
+    look.systemctl("daemon-reload")  # as any package's update may
     os.kill(first["pid"], signal.SIGKILL)
     after, answer = home.play(vm(name, **SMALL, nics=NICS), qmp(name, "query-status"))
     assert not after["failed"] and not after["changed"]

@@ -10,6 +10,7 @@ written in ``tests/cases/transitions.yml``: those there are walked first, every 
 from __future__ import annotations
 
 import copy
+import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,6 +119,8 @@ def media(home):
     files = {word: home.root / f"{word}.raw" for word in ("one", "two", "three", "four")}
     for file in files.values():
         file.write_bytes(bytes(1 << 20))
+    files["five"] = home.root / "five.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(files["five"]), "1M"], check=True)
     return files
 
 
