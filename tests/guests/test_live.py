@@ -109,12 +109,14 @@ def test_cpus_and_memory_come_and_go(home, start):
     declare(cpus=2, memory="384MiB")
     look.wait_until(lambda: memory(home, name, "MemFree") >= unused - 10)
     less = declare()
-    assert not less["pending_restart"], less
-    sees(home, name, "$(nproc)-cpus", "1-cpus")
+    # QEMU before 10.0 crashes under tcg after a CPU was removed, so that one waits.
+    waits = less["vm"]["accel"] == "tcg" and int(less["vm"]["qemu_version"].split(".")[0]) < 10
+    assert less["pending_restart"] == (["cpus"] if waits else []), less
+    sees(home, name, "$(nproc)-cpus", "2-cpus" if waits else "1-cpus")
     look.wait_until(lambda: memory(home, name) <= before + 10)
     with monitor(home, name) as mine:
         assert mine.ask("qom-get", path=f"{view.PERIPHERAL}/more-memory", property="size") == 0
-        assert len(mine.ask("query-cpus-fast")) == 1
+        assert len(mine.ask("query-cpus-fast")) == (2 if waits else 1)
 
 
 def live_ways():
@@ -209,5 +211,5 @@ def test_suspended_after_live_changes(home, start, machine):
     sees(home, name, cards(WAN, "mtu"), "1500-mtu")
     sees(home, name, "$(nproc)-cpus", "2-cpus")
     assert memory(home, name) >= before + 120
-    assert not declare(disks=[ROOT], nics=[LAN])["pending_restart"]
+    assert not declare(disks=[ROOT], nics=[LAN], cpus=2)["pending_restart"]
     sees(home, name, disks("NEW"), "0-sectors")
