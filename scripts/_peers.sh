@@ -67,6 +67,7 @@ run_peers() {
     check mypy env MYPYPATH="$peers_work" mypy --cache-dir "$peers_work/mypy" --config-file pyproject.toml \
         -p ansible_collections.maqet.qemu.plugins.module_utils
     check shellcheck lint_scripts
+    check check-jsonschema check-jsonschema --schemafile docs/schema/machine.json docs/examples/*.yml
     check antsibull-changelog antsibull-changelog lint
     check antsibull-docs antsibull-docs lint-collection-docs --plugin-docs .
     check ansible-lint ansible-lint --offline --nocolor --profile production

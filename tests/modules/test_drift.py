@@ -171,7 +171,7 @@ def test_killed_after_live_changes(home):
     live = reality(home, name)
     os.kill(facts["pid"], signal.SIGKILL)
     look.wait_until(lambda: home.qemus(name) not in ([], [facts["pid"]]))
-    look.wait_until(lambda: (home.sockets(name) / "monitor.sock").exists())
+    look.wait_until((home.sockets(name) / "monitor.sock").exists)
     info, planned, repaired, again, last = home.play(task("maqet_vm_info"), vm(name, check=True), vm(name), vm(name), task("maqet_vm_info"))
     paths = {entry["path"] for entry in info["vms"][0]["drift"]}
     assert {"disks[new]", "disks[root].throttle.iops", "nics[wan]", "nics[lan].forwards[tcp/80]", "memory"} <= paths

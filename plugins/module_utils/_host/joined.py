@@ -25,7 +25,7 @@ def join(helper: str, bridge: str, descriptor: int) -> None:
     with ours, its:
         done = subprocess.run([helper, "--use-vnet", f"--fd={its.fileno()}", f"--br={bridge}"], stdin=subprocess.DEVNULL, pass_fds=[its.fileno()], check=False)
         if done.returncode:
-            sys.exit(f"{helper} cannot join the bridge {bridge}")
+            raise SystemExit(f"{helper} cannot join the bridge {bridge}")
         received = socket.recv_fds(ours, 1, 1)[1]
     os.dup2(received[0], descriptor)
     os.close(received[0])
