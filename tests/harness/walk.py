@@ -75,9 +75,12 @@ class Walk:
         """A file that was kept when its disk was removed is as large as it was."""
         for path, value in now.items():
             if path.endswith(".size") and path in wish:
-                if value > wish[path] and value == self.kept.get(path):
+                # What was declared may have waited, so a kept file has one of the sizes that were seen or declared before.
+                kept = self.kept.setdefault(path, set())
+                before, declared = value in kept, wish[path]
+                kept |= {value, declared}
+                if value > declared and before:
                     wish = {**wish, path: value}
-                self.kept[path] = max(value, wish[path], self.kept.get(path, 0))
         return wish
 
     @staticmethod

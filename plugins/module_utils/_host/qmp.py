@@ -55,7 +55,15 @@ async def open_monitor(where: str | socket.socket, deadline: Deadline) -> AsyncI
     """
     client = _client()
     try:
-        await asyncio.wait_for(client.connect(where), deadline.left)
+        try:
+            await asyncio.wait_for(client.connect(where), deadline.left)
+        except _connect_errors() as exc:
+            # QEMU that was still letting go of the last session may close the new one with it.
+            if not _was_cut_off(exc) or not isinstance(where, str):
+                raise
+            await _close(client)
+            client = _client()
+            await asyncio.wait_for(client.connect(where), deadline.left)
         yield Monitor(client, deadline)
     except asyncio.TimeoutError as exc:
         raise UnresponsiveError(f"no greeting within {deadline.seconds:g} s") from exc
@@ -77,6 +85,11 @@ def _client() -> Any:
     # Its own log lines would end up on the module's standard error.
     client.logger.setLevel(logging.CRITICAL + 1)
     return client
+
+
+def _was_cut_off(error: Any) -> bool:
+    """Whether the stream ended before the greeting was answered; the library wraps that once or twice."""
+    return isinstance(getattr(error.exc, "exc", error.exc), (EOFError, ConnectionResetError, BrokenPipeError))
 
 
 def _connect_errors() -> Any:
