@@ -79,6 +79,7 @@ def fill(spec: dict[str, Any]) -> None:
 
 
 def check(spec: dict[str, Any]) -> Iterator[SpecError]:
+    yield from _check_order(spec)
     taken: dict[str, str] = {}
     for name, disk in spec["disks"].items():
         path = f"disks[{name}]"
@@ -96,6 +97,14 @@ def check(spec: dict[str, Any]) -> Iterator[SpecError]:
             yield SpecError(f"{path}.bus", f"'sata' is no bus of {spec['arch']} machines", hint="Use virtio or scsi")
         if disk["image"] and disk["format"] != "qcow2":
             yield SpecError(f"{path}.format", f"{disk['format']!r} cannot be an overlay", hint="Leave format out: an overlay is qcow2")
+
+
+def _check_order(spec: dict[str, Any]) -> Iterator[SpecError]:
+    firsts: dict[int, str] = {}
+    for name, disk in spec["disks"].items():
+        if disk["boot_index"] is not None and firsts.setdefault(disk["boot_index"], name) != name:
+            other = firsts[disk["boot_index"]]
+            yield SpecError(f"disks[{name}].boot_index", f"{disk['boot_index']} is that of disks[{other}] too", hint="Give each its own, or leave one out")
 
 
 def _check_cdrom(path: str, disk: dict[str, Any]) -> Iterator[SpecError]:
