@@ -37,8 +37,9 @@ def test_variables_of_a_machine_with_secure_boot(home, supervisor):
     file = home.directory(name) / "nvram-secure.fd"
     assert file.stat().st_mode & 0o777 == 0o600
     template = Path(TEMPLATE.search(done["actions"][1]["summary"]).group(1))
-    # What is not signed is not started: the firmware's own shell is not.
-    await_serial(home, name, "Security Violation")
+    # What is not signed is not started: the firmware's own shell is not, where there is one (Debian 13's image has none).
+    await_serial(home, name, "No bootable option")
+    assert "UEFI Interactive Shell" not in (home.directory(name) / "serial.log").read_text(errors="replace")
     (stopped,) = [home.play(vm(name, state="stopped", **QUICK))]
     assert actions(stopped) == ["stop"]
     first = (file.stat().st_ino, file.read_bytes())
@@ -57,7 +58,7 @@ def test_switching_loses_neither(home):
     assert actions(first) == ["define", "make_nvram", "start"]
     assert waits["pending_restart"] == ["secure_boot"] and "make_nvram" not in actions(waits)
     assert actions(switched) == ["stop", "make_nvram", "start"] and switched["pending_restart"] == []
-    await_serial(home, name, "Security Violation")
+    await_serial(home, name, "No bootable option")
     kept = home.directory(name) / "nvram.fd"
     before = (kept.stat().st_ino, kept.read_bytes())
     none = home.play(vm(name, **SMALL, on_restart_needed="restart", force=True), vm(name, **plain, on_restart_needed="restart", force=True))
