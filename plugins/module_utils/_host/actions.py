@@ -14,13 +14,13 @@ from typing import Any
 
 from .._errors import MachineError, MaqetError
 from .._plan import steps as step_types
-from .._plan.diff import compare, settle
+from .._plan.diff import settle_untold
 from .._plan.record import Record
 from .._plan.wish import Observed, Wish
 from .._spec.declaration import OPTIONS, helpers, private_files
 from .._spec.helper import Helper
 from .._spec.network import descriptors
-from .._spec.option import LIVE, cold
+from .._spec.option import cold
 from .._spec.service import unit_properties
 from . import launch, memory, qemu_img
 from .adjust import adjust
@@ -66,10 +66,7 @@ class Work:
 
 
 async def define(work: Work, step: step_types.Define) -> None:
-    record = work.record
-    for change in compare(OPTIONS, record.applied, record.declared) if record.applied else ():
-        if change.option.change == LIVE and not change.option.live:  # nothing in QEMU has to change
-            record.applied = settle(record.applied or {}, change)
+    work.record.applied = work.record.applied and settle_untold(OPTIONS, work.record.applied, work.record.declared)
     # A start writes the record itself, before anything happens.
     if not (work.rest and isinstance(work.rest[0], step_types.Start)):
         await work.save()

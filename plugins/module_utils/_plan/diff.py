@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .._spec.option import Option
+from .._spec.option import LIVE, Option
 from .._spec.qmp_schema import VEIL
 from .._spec.size import format_size
 
@@ -81,6 +81,14 @@ def settle(applied: dict[str, Any], change: Change) -> dict[str, Any]:
     else:
         place[last] = change.after
     return settled
+
+
+def settle_untold(options: tuple[Option, ...], applied: dict[str, Any], declared: dict[str, Any]) -> dict[str, Any]:
+    """``applied`` with what is live and needs nothing of QEMU (labels, …) as it is declared."""
+    for change in compare(options, applied, declared):
+        if change.option.change == LIVE and not change.option.live:
+            applied = settle(applied, change)
+    return applied
 
 
 def readable(change: Change) -> tuple[Any, Any]:
