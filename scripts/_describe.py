@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from ansible_collections.maqet.qemu.plugins.doc_fragments.machine import ModuleDocFragment
+from ansible_collections.maqet.qemu.plugins.doc_fragments import devices, machine
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.name import NAME_EXPECTS, NAME_PATTERN
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import LIVE, Option, argument_spec, expects, json_schema
@@ -51,7 +51,8 @@ _EXAMPLE = re.compile(r"^For example .*?\.(?: |$)")
 
 def documentation():
     """What the documentation says of each option, by name, those inside dicts under ``suboptions``."""
-    return {"name": NAME_WORDS, **yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]}
+    fragments = [yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"] for fragment in (machine, devices)]
+    return {"name": NAME_WORDS, **{name: said for fragment in fragments for name, said in fragment.items()}}
 
 
 def place(path, option):
@@ -67,7 +68,7 @@ def spread(options, words, path="", holder=None):
     """Every option: its place, its record, what is said of it, and the option that holds it."""
     for option in options:
         if option.name not in words:
-            sys.exit(f"plugins/doc_fragments/machine.py says nothing of {place(path, option)}")
+            sys.exit(f"plugins/doc_fragments says nothing of {place(path, option)}")
         said = words[option.name]
         yield place(path, option), option, said, holder
         yield from spread(option.options, said.get("suboptions", {}), below(path, option), option)

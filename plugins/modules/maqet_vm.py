@@ -84,6 +84,7 @@ options:
     default: auto
 extends_documentation_fragment:
   - maqet.qemu.machine
+  - maqet.qemu.devices
   - maqet.qemu.attributes
 attributes:
   check_mode:
