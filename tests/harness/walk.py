@@ -85,9 +85,10 @@ class Walk:
 
     @staticmethod
     def _waits(device, missing):
-        """Whether a device is one that comes with the next start, or may."""
+        """Whether a device comes with the next start, or a controller may."""
         kind, _dash, name = device.partition("-")
-        return any(path.startswith((f"{kind}s[{name}]", f"devices[{device}]", "disks[", "input")) for path in missing)
+        controller = ("disks[", "devices[", "input") if device in ("scsi", "usb") else ()
+        return any(path.startswith((f"{kind}s[{name}]", f"devices[{device}]", *controller)) for path in missing)
 
 
 def filled(value, words):
