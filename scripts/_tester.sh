@@ -21,8 +21,8 @@ has_user_manager() {
 # make_tester: afterwards as_tester runs a command as the one who has a user manager.
 make_tester() {
     if has_user_manager; then return; fi
-    tester=maqet-test
-    exec 8>/run/lock/maqet-test
+    tester=${MAQET_TEST_USER:-maqet-test}
+    exec 8>"/run/lock/$tester"
     flock --nonblock 8 || die "Another run of these tests has the user $tester."
     if id "$tester" >/dev/null 2>&1; then remove_user; fi
     useradd --create-home --shell /bin/bash "$tester"

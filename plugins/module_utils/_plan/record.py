@@ -12,7 +12,8 @@ from typing import Any
 from .._errors import StateError
 from .._spec.site import Site
 
-SCHEMA = 2
+SCHEMA = 3
+_CHANGED_IN_PLACE = ("made", "doomed", "refused", "plugged", "identity", "bases", "memory", "snapshots")
 
 
 @dataclass
@@ -28,7 +29,10 @@ class Record:
     :param identity: what was made once (see :class:`Site`).
     :param made: our disk files, by disk, with the size each was made or grown to (None: its image's); and its UEFI variables, by path.
     :param doomed: files of removed disks with ``on_remove: delete``, by disk; they go when QEMU has let go of them.
-    :param suspended: the guest's memory is saved in the machine's directory.
+    :param bases: what each of our overlays lies on, by disk: ``{image, content, file, format, stamp}``.
+    :param suspended: the guest's memory is saved in the machine's directory; memory: by what it was, ``{qemu, cpu}``.
+    :param snapshots: points in time to go back to, by label.
+    :param reverting: the label whose disks are being put back; frozen: the guest's file systems may be held still by us.
     """
 
     name: str
@@ -49,7 +53,12 @@ class Record:
     qemu_version: str = ""
     made: dict[str, int | None] = field(default_factory=dict)
     doomed: dict[str, str] = field(default_factory=dict)
+    bases: dict[str, dict[str, Any]] = field(default_factory=dict)
     suspended: bool = False
+    memory: dict[str, Any] = field(default_factory=dict)
+    snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reverting: str = ""
+    frozen: bool = False
     schema: int = SCHEMA
 
     @property
@@ -82,7 +91,7 @@ class Record:
 
     def copy(self) -> Record:
         """A copy to change: what steps change in place is its own."""
-        own = {name: type(value)(value) for name, value in vars(self).items() if name in ("made", "doomed", "refused", "plugged", "identity")}
+        own = {name: type(value)(value) for name, value in vars(self).items() if name in _CHANGED_IN_PLACE}
         return replace(self, **own)
 
     def dump(self) -> dict[str, Any]:
