@@ -11,6 +11,7 @@
     ├── RefusedError       the declaration is sound and was refused (protect, shrink, a policy)
     ├── HostError          this host lacks something: a program, a directory, a port
     │   ├── CommandError   a program ended with an error: argv, exit code, its own words
+    │   ├── ImageError     an image is not what it should be: its sum, its format, what it leans on
     │   └── StateError     the state DB cannot be used
     ├── LockedError        another process works on the machine
     └── MachineError       what runs does not do what was asked
@@ -65,6 +66,10 @@ class CommandError(HostError):
     def __init__(self, argv: list[str], returncode: int, output: str, *, hint: str = "") -> None:
         words = " ".join(output.split())
         super().__init__(f"{argv[0]} ended with exit code {returncode}: {words}", hint=hint, cmd=argv, rc=returncode, stderr=output)
+
+
+class ImageError(HostError):
+    """An image is not what it should be: fetching it again may help, using it never."""
 
 
 class StateError(HostError):

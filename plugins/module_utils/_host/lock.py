@@ -59,23 +59,34 @@ async def _acquire(path: str, paths: Paths, deadline: Deadline) -> int:
         if descriptor is not None:
             return descriptor
         if deadline.over:
-            holder = _holder(path)
-            raise LockedError(f"another task works on the machine: {holder}", hint="Wait for it, or give this task a longer timeout", holder=holder)
+            who = holder(path)
+            raise LockedError(f"another task works on the machine: {who}", hint="Wait for it, or give this task a longer timeout", holder=who)
         await asyncio.sleep(min(_PAUSE, deadline.left))
 
 
 def _try(path: str, paths: Paths) -> int | None:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return try_lock(path)
     except FileNotFoundError:
         # Another task may remove these directories in between; then the next try makes them again.
         make_private(paths.state)
         make_private(paths.locks)
         return None
+
+
+def try_lock(path: str, operation: int = fcntl.LOCK_EX) -> int | None:
+    """A descriptor that holds the lock until it is closed; None while another has it.
+
+    :raises FileNotFoundError: without the file's directory.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        raise
     except OSError as exc:
         raise HostError(f"cannot open the lock {path}: {exc.strerror}", hint="Check its directory's owner and mode") from exc
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return None
@@ -89,7 +100,8 @@ def _try(path: str, paths: Paths) -> int | None:
     return descriptor
 
 
-def _holder(path: str) -> str:
+def holder(path: str) -> str:
+    """Who holds the lock, for people."""
     try:
         with open(path, encoding="utf-8") as file:
             return file.read().strip() or "unknown"

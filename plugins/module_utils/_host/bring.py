@@ -1,0 +1,219 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One image on its way into the cache. Whatever cuts it off, a later one goes on or begins again."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from .._errors import HostError, ImageError
+from .._spec.image import Source
+from .checksum import Sum, digests
+from .deadline import Deadline
+from .download import Download, look, shown
+from .fit import Fit, clean, in_thread, make_fit, virtual_size
+from .images import Image, Images
+from .paths import check_readable
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Errand:
+    """:param force: what a name without a checksum points at is looked at again."""
+
+    def __init__(
+        self, images: Images, source: Source, deadline: Deadline, witness: Callable[[str], None] = lambda moment: None, *, force: bool = False
+    ) -> None:
+        self.images, self.source, self.deadline, self.witness, self.force = images, source, deadline, witness, force
+        key = hashlib.sha256(f"{source.url or source.path}".encode()).hexdigest()[:16]
+        self.stem = f"{images.root}/work/{key}"
+        self._lock = f"work/{key}.lock"
+
+    async def find(self) -> Image | None:
+        """The image, if its name points at what is wanted."""
+        return await self._current(await self.images.wanted(self.source, self.deadline))
+
+    async def run(self) -> Image:
+        """The image, in the cache and named."""
+        wanted = await self.images.wanted(self.source, self.deadline)
+        image = await self._current(wanted)
+        if image:
+            return image
+        if self.source.path:
+            check_readable("path", self.source.path)
+        async with self.images.lock(self._lock, self.deadline, fcntl.LOCK_EX, f"fetches {self.source.place}") as lock:
+            try:
+                # Who held the lock before may have brought it.
+                return await self._current(wanted) or await self._name_what_is_here(wanted) or await self._fetch(wanted)
+            except OSError as exc:
+                raise _explain(exc, self.images.root) from exc
+            finally:
+                clean(self.stem)
+                os.unlink(lock)
+
+    def content_file(self, content: str) -> str:
+        return f"{self.images.root}/{content}{'-raw' if self.source.format == 'raw' else ''}.qcow2"
+
+    async def _current(self, wanted: Sum | None) -> Image | None:
+        image = self.images.known(self.source.name)
+        return image if image and self._fits(image, wanted) and not await self._is_stale(image, wanted) else None
+
+    def _fits(self, image: Image, wanted: Sum | None) -> bool:
+        """Whether an image of the cache is what the source is, as far as can be told without asking anybody."""
+        source = self.source
+        if image.file != self.content_file(image.content) or source.format not in (None, image.source_format):
+            return False
+        if wanted:
+            return wanted.digits == (image.content if wanted.algorithm == "sha256" else image.sha512)
+        return (image.url, image.path) == (source.url, source.path) and (not source.path or image.stamp == _stamp(source.path))
+
+    async def _is_stale(self, image: Image, wanted: Sum | None) -> bool:
+        if not self.force or wanted:
+            return False
+        if image.path:
+            return bool((await in_thread(digests, image.path))["sha256"] != image.content)
+        changed, _size = await in_thread(look, image.url, image._asdict(), self.deadline)
+        return bool(changed)
+
+    async def here(self, wanted: Sum | None) -> Image | None:
+        """The source's image, by this name, of a content that is here under another name or none."""
+        for other in self.images.all() if not self.force else ():
+            if self._fits(other, wanted):
+                return self._named(other)
+        if wanted and wanted.algorithm == "sha256" and os.path.exists(self.content_file(wanted.digits)):
+            file = self.content_file(wanted.digits)
+            form = self.source.format or ""
+            return self._named(Image(self.source.name, wanted.digits, file, virtual_size=await virtual_size(file), source_format=form))
+        return None
+
+    def _named(self, image: Image) -> Image:
+        source = self.source
+        return image._replace(name=source.name, url=source.url, path=source.path, checksum=source.checksum)
+
+    async def _name_what_is_here(self, wanted: Sum | None) -> Image | None:
+        async with self.images.used(self.deadline):
+            image = await self.here(wanted)
+            if image:
+                self._write(image)
+            return image
+
+    def _write(self, image: Image) -> None:
+        self.witness("before name")
+        self.images.write(image)
+        self.witness("after name")
+
+    async def _fetch(self, wanted: Sum | None) -> Image:
+        file, facts, sums = await self._verified(wanted)
+        self.witness("verified")
+        async with self.images.used(self.deadline):
+            image = await self._store(file, sums, facts)
+            self._discard()
+        return image
+
+    async def _verified(self, wanted: Sum | None) -> tuple[str, dict[str, Any], dict[str, str]]:
+        """The source's bytes in a file, what is known of them, and their sums."""
+        while True:
+            file, facts, resumed = await (self._from_path() if self.source.path else self._from_url(wanted))
+            sums = await in_thread(digests, file)
+            if not wanted or sums[wanted.algorithm] == wanted.digits:
+                return file, facts, sums
+            self._discard()
+            if not resumed:
+                raise _wrong(self.source, wanted, sums[wanted.algorithm])
+
+    async def _store(self, file: str, sums: dict[str, str], facts: dict[str, Any]) -> Image:
+        final = self.content_file(sums["sha256"])
+        source, form = self.source, self.source.format or ""
+        self._check_unchanged(facts)
+        if os.path.exists(final):
+            size = await virtual_size(final)
+        else:
+            fit = await self._make_fit(file)
+            self._check_unchanged(facts)
+            size, form = fit.virtual_size, fit.source_format
+            await in_thread(self._move, fit.file, final)
+        image = Image(source.name, sums["sha256"], final, virtual_size=size, source_format=form, sha512=sums["sha512"], fetched=time.time())
+        image = self._named(image)._replace(**facts)
+        self._write(image)
+        return image
+
+    async def _make_fit(self, file: str) -> Fit:
+        source = self.source
+        try:
+            return await make_fit(file, source.format, self.stem, self.deadline, self.witness, owned=not source.path, what=source.place)
+        except ImageError:
+            self._discard()  # what is fetched anew may be better
+            raise
+
+    def _move(self, file: str, final: str) -> None:
+        """Into its place, whole and for good."""
+        os.chmod(file, 0o400)
+        descriptor = os.open(file, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        self.witness("before content")
+        os.replace(file, final)
+        directory = os.open(self.images.root, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)
+        self.witness("after content")
+
+    def _check_unchanged(self, facts: dict[str, Any]) -> None:
+        if self.source.path and facts["stamp"] != _stamp(self.source.path):
+            raise HostError(f"{self.source.path} changed while it was read", hint="Run it again when nobody writes it")
+
+    async def _from_url(self, wanted: Sum | None) -> tuple[str, dict[str, Any], bool]:
+        url = self.source.url or ""
+        download = Download(url, f"{self.stem}.part", self.deadline, vouched=bool(wanted))
+        facts = await in_thread(download.run, self.witness)
+        return download.file, {"etag": facts.get("etag"), "last_modified": facts.get("last_modified")}, download.resumed
+
+    async def _from_path(self) -> tuple[str, dict[str, Any], bool]:
+        path = self.source.path or ""
+        return path, {"stamp": _stamp(path)}, False
+
+    def _discard(self) -> None:
+        for ending in ("part", "part.json"):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self.stem}.{ending}")
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return ()
+    return (facts.st_size, facts.st_mtime_ns, facts.st_ino)
+
+
+def _wrong(source: Source, wanted: Sum, found: str) -> ImageError:
+    said_by = f" ({shown(wanted.said_by)})" if wanted.said_by else ""
+    return ImageError(
+        f"{source.place} has the wrong {wanted.algorithm}: {wanted.digits} is wanted{said_by}, and it has {found}",
+        hint="Correct checksum, or find out who changed the file; nothing of it is kept",
+        wanted=wanted.digits,
+        found=found,
+    )
+
+
+def _free(directory: str) -> int:
+    facts = os.statvfs(directory)
+    return facts.f_bavail * facts.f_frsize
+
+
+def _explain(exc: OSError, root: str) -> HostError:
+    if exc.errno not in _FULL:
+        return HostError(f"{exc.filename or root}: {exc.strerror or exc}", hint="Check its owner and its mode")
+    return HostError(
+        f"{root} is full: {_free(root)} bytes are free there",
+        hint="Free some space, remove images with prune: true, or set XDG_CACHE_HOME to another file system; a download goes on from where it is",
+    )
