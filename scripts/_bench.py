@@ -118,7 +118,7 @@ def tasks(root):
     try:
         home.started(name)
         kinds = {"ping": task("ansible.builtin.ping"), "vm": vm(name, **RAW), "qmp": qmp(name, "query-status")}
-        results = home.play(*list(kinds.values()) * (TASKS + 1))[len(kinds):]
+        results = home.play(*list(kinds.values()) * (TASKS + 1))[len(kinds) :]
         if any(result["failed"] or result["changed"] for result in results):
             raise SystemExit(f"a task failed or changed something: {results}")
         seconds = {kind: [result["seconds"] for result in results[number :: len(kinds)]] for number, kind in enumerate(kinds)}

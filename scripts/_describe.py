@@ -11,6 +11,7 @@ scripts/describe.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -227,7 +228,7 @@ def main(check):
     wanted = {TABLE: page(), SCHEMA: json.dumps(schema(), indent=2, ensure_ascii=False) + "\n", ARGUMENTS: arguments(), tried.FILE: tried.text()}
     stale = [file for file, text in wanted.items() if not file.exists() or file.read_text(encoding="utf-8") != text]
     for file in stale:
-        print(f"{file.relative_to(ROOT)}: {'not current: run ./scripts/describe' if check else 'written'}")
+        print(f"{os.path.relpath(file.resolve(), ROOT)}: {'not current: run ./scripts/describe' if check else 'written'}")
         if not check:
             file.write_text(wanted[file], encoding="utf-8")
     return bool(check and stale)

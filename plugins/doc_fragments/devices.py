@@ -10,6 +10,49 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 options:
+  images:
+    description:
+      - Images that O(disks[].image) can name, and where each comes from. None when left out. One that a disk needs is fetched before the disk is made,
+        verified, unpacked, turned into qcow2 and kept in the image cache, once for all machines of the user.
+      - An image that no disk needs is not fetched. M(maqet.qemu.maqet_image) fetches one by itself.
+      - What is changed here reaches new disks alone. See O(recreate).
+      - "For example V([{name: debian-12, url: 'https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-amd64.qcow2'}])."
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - The image's name in the cache, 1 to 63 letters, digits, V(_), V(.) or V(-).
+          - "For example V(debian-12)."
+        type: str
+        required: true
+      url:
+        description:
+          - Where it is fetched from. Needed without O(images[].path).
+          - "For example V(https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-amd64.qcow2)."
+        type: str
+      path:
+        description:
+          - A file of the host that it is copied from. Needed without O(images[].url).
+          - "For example V(/srv/images/golden.qcow2.xz)."
+        type: path
+      checksum:
+        description:
+          - The sum of the bytes as they come, V(sha256:) or V(sha512:) and then hex digits or the URL of a file of sums.
+          - Plain http needs one, see O(images[].verify). When left out, an image of a name is fetched once, whatever its URL holds later.
+          - "For example V(sha512:https://cloud.debian.org/images/cloud/bookworm/latest/SHA512SUMS)."
+        type: str
+      verify:
+        description:
+          - Whether plain http needs O(images[].checksum). On when left out.
+          - "For example V(false)."
+        type: bool
+      format:
+        description:
+          - What it is once unpacked. What its first bytes say when left out.
+          - "For example V(raw)."
+        type: str
+        choices: [qcow2, raw, vmdk, vdi, vhdx, vpc]
   disks:
     description:
       - Disks and CD-ROM drives, each known by its O(disks[].name). None when left out. A disk needs one of O(disks[].size), O(disks[].image)
@@ -33,11 +76,21 @@ options:
         type: str
       image:
         description:
-          - A local image that stays as it is. The disk is an overlay on it, of its size or a larger O(disks[].size).
+          - What the disk is made of, the path of a local image or the name of one in the image cache. The image stays as it is.
+            The disk is an overlay on it, of its size or a larger O(disks[].size).
+          - A name is one of O(images), or of M(maqet.qemu.maqet_image). What the name stands for later is for new disks alone;
+            this one keeps what it was made on.
+          - An overlay holds what differs from its image. A local image that was changed since is refused at the next start.
           - When left out with O(disks[].path), the disk is new and empty.
           - An image that itself leans on another file of the host is refused.
-          - "For example V(/srv/images/debian-12.qcow2)."
+          - "For example V(debian-12) or V(/srv/images/debian-12.qcow2)."
         type: path
+      copy:
+        description:
+          - A full copy of O(disks[].image) instead of an overlay on it, in O(disks[].format). The disk needs the image no more. Off when left out.
+          - It is the way to take over a disk of another hypervisor, given by its path.
+          - "For example V(true)."
+        type: bool
       path:
         description:
           - An existing file to use as it is. It is never grown and never deleted.

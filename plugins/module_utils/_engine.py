@@ -114,6 +114,8 @@ class Engine:
     async def _change(self, wish: Wish, old: Record | None, new: Record | None, seen: Observed, outcome: Outcome, *, check: bool) -> None:
         from ._plan.plan import make_plan
 
+        if new and wish.state != "absent":
+            seen = seen._replace(bases=await self._bases(wish, new))
         # A second look, where the guest refused something or a resumed machine differs from what was declared meanwhile; a third
         # where both happened.
         for _round in range(3):
@@ -141,6 +143,15 @@ class Engine:
         if plan.steps:
             _describe(plan, old, new, seen, outcome)
 
+    async def _bases(self, wish: Wish, new: Record) -> dict[str, dict[str, Any]]:
+        from ._plan.disks import unmade
+
+        if not any(item.image for item in unmade(new)):
+            return {}
+        from ._host.bases import find_bases
+
+        return await find_bases(self.host.paths, new, Deadline(wish.timeout))
+
     async def _renew(self, wish: Wish, old: Record | None, *, check: bool) -> Record | None:
         """The record as the task wants it; None when nothing is stored and nothing declared."""
         raw = wish.declaration(old)
@@ -154,6 +165,7 @@ class Engine:
             new = old.copy()
         if wish.supervisor != "auto":
             new.supervisor = wish.supervisor
+        new.anew = sorted({*new.anew, *wish.recreate})
         return new
 
     async def _apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome, found: Observed) -> Observed | None:

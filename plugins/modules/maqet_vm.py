@@ -82,6 +82,15 @@ options:
     type: str
     choices: [auto, systemd, process]
     default: auto
+  recreate:
+    description:
+      - Disks of the machine's own that are made anew, once each time the task runs. All that the guest wrote to them is lost.
+      - It is the only way in which a disk comes to lie on a newer image, or on another one.
+      - A machine that runs is restarted for it with O(on_restart_needed=restart), and refused otherwise.
+      - "For example V([root])."
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - maqet.qemu.machine
   - maqet.qemu.devices
@@ -249,7 +258,7 @@ actions:
     action:
       description:
         - V(define) stores the declaration, V(remove) takes the machine and its files away.
-        - V(make_disk), V(grow_disk), V(delete_disk) and V(make_nvram) work on files.
+        - V(make_disk), V(grow_disk), V(delete_disk) and V(make_nvram) work on files, V(fetch_image) on the image cache.
         - V(start), V(stop), V(suspend), V(restore) (load the saved memory) and V(discard) (give it up) change what runs.
         - V(plug), V(unplug) and V(qmp) change the running QEMU, V(set_properties) its unit.
       type: str
@@ -384,6 +393,7 @@ POLICY = {
     "timeout": {"type": "float", "default": 60},
     "force": {"type": "bool", "default": False},
     "supervisor": {"type": "str", "choices": ["auto", "systemd", "process"], "default": "auto"},
+    "recreate": {"type": "list", "elements": "str", "default": []},
 }
 
 

@@ -28,11 +28,7 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs/schema/machine.json").read_text(encoding="utf-8"))
 TABLE = (ROOT / "docs/live-changes.md").read_text(encoding="utf-8")
 VALIDATOR = Draft202012Validator(SCHEMA)
-DOCUMENTED = {
-    name: said
-    for fragment in (machine, devices)
-    for name, said in yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"].items()
-}
+DOCUMENTED = {name: said for fragment in (machine, devices) for name, said in yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"].items()}
 # What the table says of each option: when a change takes effect, and how far.
 ROWS = {row[1].strip(" `"): (row[3].strip(), row[4].strip()) for row in (line.split("|") for line in TABLE.splitlines()) if len(row) == 6 and "`" in row[1]}
 FILES = sorted((ROOT / "docs/examples").glob("*.yml"))

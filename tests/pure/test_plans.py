@@ -53,23 +53,27 @@ def stored_record(case) -> Record | None:
 
 def wished_record(case, stored: Record | None) -> Record | None:
     if "task" not in case:
-        return copy.deepcopy(stored)
+        new = copy.deepcopy(stored)
+        if new:
+            new.anew += case.get("wish", {}).get("recreate", [])
+        return new
     raw = Wish("m", case["task"], **case.get("wish", {})).declaration(stored)
     if stored is None:
         return record(raw)
     new = copy.deepcopy(stored)
     new.raw, new.declared, new.refused = raw, declare(raw), {}
     again = record(raw, stored.applied or stored.declared)
+    new.anew = case.get("wish", {}).get("recreate", [])
     new.identity = {**again.identity, "pcie_ports": stored.identity.get("pcie_ports", 0)}
     return new
 
 
 def observed(case, old: Record | None) -> Observed:
     """What is seen: QEMU as it was brought to be, but for what is gone and what differs."""
-    missing = tuple(case.get("missing", ()))
+    more = {"missing": tuple(case.get("missing", ())), "bases": {disk: {"file": file} for disk, file in case.get("bases", {}).items()}}
     if case["seen"] in AT_REST or old is None:
-        return Observed(case["seen"], None, missing)
-    return running(old, case["seen"], case)._replace(missing=missing)
+        return Observed(case["seen"], **more)
+    return running(old, case["seen"], case)._replace(**more)
 
 
 def running(old: Record, status: str = "running", case=None) -> Observed:

@@ -58,6 +58,9 @@ class Work:
         """A step's own: a slow stop leaves the start its time."""
         return Deadline(self.wish.timeout)
 
+    def next_is(self, *kinds: type[step_types.Step]) -> bool:
+        return bool(self.rest) and isinstance(self.rest[0], kinds)
+
     async def save(self) -> None:
         self.witness("before save")
         await self.host.keeper.save(self.record)
@@ -67,20 +70,48 @@ class Work:
 
 async def define(work: Work, step: step_types.Define) -> None:
     work.record.applied = work.record.applied and settle_untold(OPTIONS, work.record.applied, work.record.declared)
-    # A start writes the record itself, before anything happens.
-    if not (work.rest and isinstance(work.rest[0], step_types.Start)):
+    # These write the record themselves, before anything happens.
+    if not work.next_is(step_types.Start, step_types.MakeDisk):
         await work.save()
 
 
+async def fetch_image(work: Work, step: step_types.BringImage) -> None:
+    from .images import Images
+
+    await Images(work.host.paths).bring(step.source, work.deadline, work.witness)
+
+
 async def make_disk(work: Work, step: step_types.MakeDisk) -> None:
-    await qemu_img.make_disk(step.disk)
-    if step.disk.size and not step.disk.image and os.path.exists(step.disk.file):
-        facts = await qemu_img.image_info(step.disk.file)
-        if facts["virtual-size"] < step.disk.size:  # a file kept from before, under the same name
-            await qemu_img.grow_disk(step.disk)
+    if not step.disk.image:
+        await _make_disk(work, step, None)
+        return
+    from .bases import settle_base
+    from .images import Images
+
+    images = Images(work.host.paths)
+    async with images.used():  # until the record says that the disk lies on it
+        await _make_disk(work, step, settle_base(images, step, work.record))
+
+
+async def _make_disk(work: Work, step: step_types.MakeDisk, base: dict[str, Any] | None) -> None:
+    disk, record = step.disk, work.record
+    pinned = {disk.disk: base} if base and not disk.copy else {}
+    # What is to be made anew lies on its old base until it is.
+    settled = step.anew or all(record.bases.get(name) == value for name, value in pinned.items())
+    if not settled or not work.saved:
+        record.bases.update({} if step.anew else pinned)
+        await work.save()
+    await qemu_img.make_disk(disk, base, anew=step.anew)
+    if disk.size and not disk.image and os.path.exists(disk.file):
+        facts = await qemu_img.image_info(disk.file)
+        if facts["virtual-size"] < disk.size:  # a file kept from before, under the same name
+            await qemu_img.grow_disk(disk)
     work.witness("disk made")
-    work.record.made[step.disk.disk] = step.disk.size
-    await work.save()
+    record.made[disk.disk], record.anew = disk.size, [name for name in record.anew if name != disk.disk]
+    record.bases.pop(disk.disk, None)
+    record.bases.update(pinned)
+    if not work.next_is(step_types.Start):
+        await work.save()
 
 
 async def grow_disk(work: Work, step: step_types.GrowDisk) -> None:
@@ -98,6 +129,7 @@ async def delete_disk(work: Work, step: step_types.DeleteDisk) -> None:
         os.unlink(step.file)
     work.witness("disk deleted")
     work.record.doomed.pop(step.disk, None)
+    work.record.bases.pop(step.disk, None)
     await work.save()
 
 
@@ -198,6 +230,10 @@ async def tell_status(work: Work, step: step_types.Tell) -> None:
         for command in step.commands:
             await tell(monitor, command)
             work.witness("told")
+        if step.again:
+            from .trouble import await_progress
+
+            await await_progress(monitor)
     work.record.power = "paused" if step.what == "pause" else "running"
     await work.save()
 
@@ -226,6 +262,7 @@ async def undo(work: Work) -> None:
 
 ACTIONS: dict[type[step_types.Step], Callable[[Work, Any], Awaitable[None]]] = {
     step_types.Define: define,
+    step_types.BringImage: fetch_image,
     step_types.MakeDisk: make_disk,
     step_types.GrowDisk: grow_disk,
     step_types.DeleteDisk: delete_disk,

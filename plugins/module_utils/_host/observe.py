@@ -23,7 +23,7 @@ from .facts import ask
 from .host import Host
 from .liveness import command_line_of, living_pid, why_silent
 from .paths import write_private
-from .qmp import open_monitor
+from .qmp import Monitor, open_monitor
 
 # A monitor that works greets within milliseconds; under a heavy load within a second or two.
 MONITOR_SECONDS = 8.0
@@ -49,14 +49,23 @@ async def observe(host: Host, record: Record | None, deadline: Deadline) -> Obse
                 facts = facts._replace(devices=facts.devices - orphans(record, applied))
             if record.supervisor == "systemd" and host.paths.runtime and limits.is_touched(host.paths.runtime, record.unit):
                 facts = facts._replace(unit=await host.supervisor(record).limits(record.unit))
+            why = await _why(monitor, status)
             return Observed(
-                status, pid, missing, monitor.qemu_version, spec=_in_force(host, record, applied, facts), facts=facts, strange=_why_strange(record, pid)
+                status, pid, missing, monitor.qemu_version, why, spec=_in_force(host, record, applied, facts), facts=facts, strange=_why_strange(record, pid)
             )
     except UnresponsiveError as exc:
         if living_pid(record.directory) is None:
             return Observed("suspended" if record.suspended else "stopped", missing=missing)
         why = f"{exc.message} ({why_silent(pid)})"
         return Observed("unresponsive", pid, missing, why=why, spec=record.applied_to(pid), facts=Facts())
+
+
+async def _why(monitor: Monitor, status: str) -> str:
+    if status != "io-error":
+        return ""
+    from .trouble import io_error
+
+    return await io_error(monitor)
 
 
 def _has_helpers(spec: dict[str, Any]) -> bool:

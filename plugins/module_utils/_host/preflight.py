@@ -58,6 +58,10 @@ async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list
         ports.check(forwards(new.declared, new.identity), held, others)
     if not starts:
         return []
+    if new.made or new.declared["disks"]:
+        from .bases import check_chains
+
+        await check_chains(new)
     return [words for words in (warning, _unsupervised(host, new)) if words]
 
 

@@ -25,7 +25,7 @@ from .._spec.vsock import make_cid
 from . import ports
 from .host import Host
 from .probe import find_qemu, qemu_facts
-from .qemu_img import base_format, image_facts
+from .qemu_img import image_facts
 
 
 async def prepare(host: Host, wish: Wish, raw: dict[str, Any], old: Record | None, *, keep: bool) -> Record:
@@ -105,16 +105,12 @@ def _firmware(new: Record, machine: str, *, same: bool) -> dict[str, Any]:
 
 
 async def _formats(old: Record | None, new: Record) -> dict[str, str]:
-    """The format of each existing file that a disk uses or lies on: looked at once, since a guest may write what looks
-    like another. A file that is not there is told of later, with all that a start needs."""
+    """The format of each existing file that a disk uses: looked at once, since a guest may write what looks like another.
+    A file that is not there is told of later, with all that a start needs."""
     known = new.identity.get("formats", {})
     formats = {}
     for name, disk in new.declared["disks"].items():
-        if name in known and name in new.made:
-            formats[name] = known[name]
-        elif disk["image"] and os.path.isfile(disk["image"]):
-            formats[name] = await base_format(name, disk["image"], disk["size"])
-        elif disk["path"] and not disk["format"] and os.path.exists(disk["path"]):
+        if disk["path"] and not disk["format"] and os.path.exists(disk["path"]):
             same = old is not None and old.declared["disks"].get(name, {}).get("path") == disk["path"]
             formats[name] = (same and known.get(name)) or (await image_facts(f"disks[{name}].path", disk["path"]))["format"]
     return formats

@@ -10,12 +10,12 @@ import json
 import os
 from typing import Any
 
-from .._errors import CommandError, HostError, SpecError
+from .._errors import CommandError, HostError
 from .._spec.disk_file import DiskFile
-from .._spec.size import format_size
 from .command import find_program, run_aside
 from .paths import check_readable
 
+_COPY_SECONDS = 3600.0
 _HINT = "Install qemu-utils (Debian) or qemu-img (Fedora)"
 
 
@@ -38,24 +38,55 @@ async def image_facts(option: str, file: str) -> dict[str, Any]:
         raise HostError(f"{option}: {file} cannot be used: {exc.message}", hint="Check it with qemu-img info", path=option) from exc
 
 
-async def make_disk(disk: DiskFile) -> None:
-    """The file under its final name, whole, or not at all. One that is there stays as it is."""
-    if os.path.exists(disk.file):
+async def chain(file: str) -> list[dict[str, Any]]:
+    """:func:`image_info` of a qcow2 file and of all that it lies on."""
+    argv = [find_program("qemu-img", _HINT), "info", "--output=json", "--force-share", "--backing-chain", "-f", "qcow2", file]
+    links: list[dict[str, Any]] = json.loads(await run_aside(argv))
+    return links
+
+
+async def make_disk(disk: DiskFile, base: dict[str, Any] | None = None, *, anew: bool = False) -> None:
+    """The file under its final name, whole, or not at all. One that is there stays as it is, unless it is made ``anew``.
+
+    :param base: ``file`` and ``format`` of what it is made of.
+    """
+    if os.path.exists(disk.file) and not anew:
         return
     temporary = f"{disk.file}.new"
-    argv = [find_program("qemu-img", _HINT), "create", "-q", "-f", disk.format]
-    if disk.image:
-        argv += ["-b", os.path.abspath(disk.image), "-F", disk.image_format]
-    argv.append(temporary)
-    if disk.size:
-        argv.append(str(disk.size))
     try:
-        await run_aside(argv)
+        if base and disk.copy:
+            await _copy(disk, base, temporary)
+        else:
+            await _create(disk, base, temporary)
         os.chmod(temporary, 0o600)
+        make_durable(temporary)
         os.replace(temporary, disk.file)
+        make_durable(os.path.dirname(disk.file))
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+async def _create(disk: DiskFile, base: dict[str, Any] | None, file: str) -> None:
+    argv = [find_program("qemu-img", _HINT), "create", "-q", "-f", disk.format]
+    if base:
+        argv += ["-b", base["file"], "-F", base["format"]]
+    await run_aside([*argv, file, *([str(disk.size)] if disk.size else [])])
+
+
+async def _copy(disk: DiskFile, base: dict[str, Any], file: str) -> None:
+    await run_aside([find_program("qemu-img", _HINT), "convert", "-q", "-f", base["format"], "-O", disk.format, base["file"], file], timeout=_COPY_SECONDS)
+    if disk.size:
+        await grow_disk(disk._replace(file=file))
+
+
+def make_durable(path: str) -> None:
+    """It is still there after a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 async def grow_disk(disk: DiskFile) -> None:
@@ -63,18 +94,13 @@ async def grow_disk(disk: DiskFile) -> None:
     await run_aside([find_program("qemu-img", _HINT), "resize", "-q", "-f", disk.format, disk.file, str(disk.size)])
 
 
-async def base_format(disk: str, image: str, size: int | None) -> str:
-    """The format of an image that can be the base of a disk of ``size`` bytes.
+async def base_facts(option: str, image: str) -> dict[str, Any]:
+    """:func:`image_facts` of one that disks can be made of.
 
     :raises HostError: it leans on another file of the host, which is how an image reads files of its host.
     """
-    path = f"disks[{disk}].image"
-    facts = await image_facts(path, image)
+    facts = await image_facts(option, image)
     outside = facts.get("full-backing-filename") or facts.get("format-specific", {}).get("data", {}).get("data-file")
     if outside:
-        raise HostError(f"{path}: {image} leans on another file of this host ({outside})", hint="Flatten it: qemu-img convert -O qcow2")
-    if size and size < facts["virtual-size"]:
-        hint = "Give a size at least as large, or leave it out"
-        raise SpecError(path, f"is larger ({format_size(facts['virtual-size'])}) than disks[{disk}].size", hint=hint)
-    form: str = facts["format"]
-    return form
+        raise HostError(f"{option}: {image} leans on another file of this host ({outside})", hint="Flatten it: qemu-img convert -O qcow2", path=option)
+    return facts

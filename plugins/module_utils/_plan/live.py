@@ -15,8 +15,9 @@ from .._spec.live import ASLEEP, Plug, Unplug, Wait
 from .._spec.option import NEXT_START, cold
 from .._spec.site import Site
 from .diff import Change, compare
+from .disks import make, once
 from .record import Record
-from .steps import Adjust, DeleteDisk, MakeDisk, Step
+from .steps import Adjust, DeleteDisk, Step
 from .wish import Observed
 
 
@@ -57,7 +58,7 @@ def to_apply(new: Record, seen: Observed) -> Lack:
             reasons.append(f"{change.path}: {reason}")
         if not _is_lasting(change):
             pending.append(change.path)
-    return Lack([*_with_files(_ordered(adjusts), new, seen, site)], tuple(dict.fromkeys(pending)), tuple(reasons))
+    return Lack(once([*_with_files(_ordered(adjusts), new, seen, site)]), tuple(dict.fromkeys(pending)), tuple(reasons))
 
 
 def after_start(new: Record, now: dict[str, Any]) -> list[Step]:
@@ -138,7 +139,7 @@ def _with_files(adjusts: Iterator[Adjust], new: Record, seen: Observed, site: Si
         if disk and isinstance(adjust.deed, Plug) and disk not in new.made:
             item = disk_file(disk, new.declared["disks"][disk], site)
             if item.owned and new.declared["disks"][disk]["device"] == "disk":
-                yield MakeDisk(item)
+                yield from make(new, item, seen)
         yield adjust
         if disk and isinstance(adjust.deed, Unplug) and disk in doomed:
             yield DeleteDisk(disk, doomed.pop(disk))

@@ -14,9 +14,10 @@ from .._spec.disk_file import disk_files
 from .._spec.firmware import image, nvram_name
 from .._spec.option import NEXT_START, cold
 from .diff import Change, compare
+from .disks import check_recreate, disk_steps
 from .live import Lack, after_start, to_apply
 from .record import Record
-from .steps import Adjust, Define, DeleteDisk, Discard, GrowDisk, MakeDisk, MakeNvram, Remove, Restore, Start, Step, Stop, Suspend, Tell
+from .steps import Adjust, Define, Discard, MakeNvram, Remove, Restore, Start, Step, Stop, Suspend, Tell
 from .wish import Observed, Wish
 
 # Of these QEMU says itself that only a reset helps.
@@ -24,6 +25,7 @@ _BEYOND_REPAIR = ("internal-error", "guest-panicked", "shutdown")
 # A QEMU that was started for saved memory and has not loaded it.
 _UNLOADED = ("prelaunch", "restore-vm")
 _CONTINUE = Tell("continue", ({"execute": "cont"},))
+_CONTINUE_AGAIN = Tell("continue after the I/O error", ({"execute": "cont"},), again=True)
 
 
 class Plan(NamedTuple):
@@ -65,7 +67,9 @@ def make_plan(wish: Wish, old: Record | None, new: Record | None, seen: Observed
         raise SpecError("name", f"there is no machine {wish.name!r}", hint="Declare it: give at least one option, such as memory: 512MiB")
     changes = tuple(compare(OPTIONS, old.declared if old else {}, new.declared))
     if old:
-        _refuse_impossible(changes)
+        _refuse_impossible(changes, new)
+    if new.anew:
+        check_recreate(wish, new, seen)
     steps: list[Step] = []
     if old is None or old != new:
         steps.append(Define(new=old is None, paths=tuple(change.path for change in changes) if old else ()))
@@ -85,11 +89,12 @@ def _absent(wish: Wish, old: Record | None, new: Record | None, seen: Observed) 
     return Plan((*stop, Remove(old.directory)), status="absent")
 
 
-def _refuse_impossible(changes: tuple[Change, ...]) -> None:
+def _refuse_impossible(changes: tuple[Change, ...], new: Record) -> None:
     for change in changes:
         reason = change.option.refuse and change.option.refuse(change.before, change.after)
-        if reason:
-            raise RefusedError(f"{change.path}: {reason}", hint="Declare a new disk under another name, or state: absent first", path=change.path)
+        if reason and not (change.where[0] == "disks" and change.where[1] in new.anew):
+            hint = f"Declare a new disk under another name, or give the old one's data up: recreate: [{change.where[1]}]"
+            raise RefusedError(f"{change.path}: {reason}", hint=hint, path=change.path)
 
 
 def _reach(wish: Wish, new: Record, seen: Observed, lack: Lack) -> tuple[list[Step], tuple[str, ...], str]:
@@ -99,7 +104,7 @@ def _reach(wish: Wish, new: Record, seen: Observed, lack: Lack) -> tuple[list[St
         return _reach_from_rest(wish, new, seen)
     live, pending = lack.steps, lack.pending
     stays = wish.state in ("started", "paused", "present")
-    again = wish.state == "restarted" or (bool(pending) and wish.on_restart_needed == "restart" and stays)
+    again = wish.state == "restarted" or (bool(pending or new.anew) and wish.on_restart_needed == "restart" and stays)
     if pending and wish.on_restart_needed == "fail" and stays:
         raise RefusedError(f"needs a restart to take effect: {', '.join(pending)}", hint="on_restart_needed: restart or defer", pending_restart=list(pending))
     if again:
@@ -155,10 +160,10 @@ def _give_up_memory(wish: Wish, *, loaded: bool) -> list[Step]:
 
 def _refuse_without_disks(new: Record, seen: Observed) -> None:
     for item in disk_files(new.declared, new.site()):
-        if item.disk in seen.missing:
+        if item.disk in seen.missing and item.disk not in new.anew:
             raise MachineError(
                 f"the file of disk {item.disk!r} is gone: {item.file}",
-                hint="Put it back, or leave the disk out of the declaration once to give it up",
+                hint=f"Put it back, or give its data up: recreate: [{item.disk}]",
             )
 
 
@@ -169,7 +174,7 @@ def _run_or_pause(wish: Wish, new: Record, seen: Observed) -> list[Step]:
     if wish.state == "started" and seen.status not in ("running", "unresponsive"):
         if seen.status in _BEYOND_REPAIR:
             raise MachineError(f"the guest cannot go on: {seen.status}", hint="state: restarted with force: true starts it anew")
-        return _continue(wish)
+        return [_CONTINUE_AGAIN] if seen.status == "io-error" else [_CONTINUE]
     if wish.state == "paused" and seen.status == "running":
         return [Tell("pause", ({"execute": "stop"},))]
     return []
@@ -193,14 +198,7 @@ def _answer_needed(steps: list[Step], wish: Wish, seen: Observed) -> None:
 
 def at_rest(new: Record, seen: Observed) -> list[Step]:
     """What is done to the machine's files while no QEMU has them open."""
-    steps: list[Step] = [DeleteDisk(disk, file) for disk, file in new.doomed.items()]
-    for item in disk_files(new.declared, new.site()):
-        if not item.owned:
-            continue
-        if item.disk not in new.made:
-            steps.append(MakeDisk(item))
-        elif item.size and item.size > (new.made[item.disk] or 0):
-            steps.append(GrowDisk(item))
+    steps = disk_steps(new, seen)
     nvram = f"{new.directory}/{nvram_name(new.declared)}"
     chosen = image(new.declared, new.site())
     if chosen and (nvram not in new.made or nvram in seen.missing):

@@ -13,7 +13,7 @@ from .._errors import StateError
 from .._spec.site import Site
 
 SCHEMA = 3
-_CHANGED_IN_PLACE = ("made", "doomed", "refused", "plugged", "identity", "bases", "memory", "snapshots")
+_CHANGED_IN_PLACE = ("made", "doomed", "refused", "plugged", "identity", "anew", "bases", "memory", "snapshots")
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Record:
     :param identity: what was made once (see :class:`Site`).
     :param made: our disk files, by disk, with the size each was made or grown to (None: its image's); and its UEFI variables, by path.
     :param doomed: files of removed disks with ``on_remove: delete``, by disk; they go when QEMU has let go of them.
+    :param anew: disks that are to be made anew, in the place of their data.
     :param bases: what each of our overlays lies on, by disk: ``{image, content, file, format, stamp}``.
     :param suspended: the guest's memory is saved in the machine's directory; memory: by what it was, ``{qemu, cpu}``.
     :param snapshots: points in time to go back to, by label.
@@ -53,6 +54,7 @@ class Record:
     qemu_version: str = ""
     made: dict[str, int | None] = field(default_factory=dict)
     doomed: dict[str, str] = field(default_factory=dict)
+    anew: list[str] = field(default_factory=list)
     bases: dict[str, dict[str, Any]] = field(default_factory=dict)
     suspended: bool = False
     memory: dict[str, Any] = field(default_factory=dict)

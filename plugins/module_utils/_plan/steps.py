@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._spec.disk_file import DiskFile
+from .._spec.image import Source
 from .._spec.live import Plug, Unit, Unplug
 from .._spec.live import Tell as Words
 from .._spec.part import hot_plug, unplug
@@ -57,15 +58,37 @@ class DiskStep(Step):
 
 
 @dataclass(repr=False, eq=False)
-class MakeDisk(DiskStep):
-    """Make a disk's file."""
+class BringImage(Step):
+    """Bring an image into the cache."""
 
+    source: Source
+    action = "fetch_image"
+
+    def summary(self) -> str:
+        return f"fetch image {self.source.name} from {self.source.place}"
+
+    def details(self) -> dict[str, Any]:
+        return {"image": self.source.name, "source": self.source.place}
+
+
+@dataclass(repr=False, eq=False)
+class MakeDisk(DiskStep):
+    """Make a disk's file.
+
+    :param base: what it is made of, None where that was brought just before; anew: in the place of the one that is there.
+    """
+
+    base: dict[str, Any] | None = None
+    anew: bool = False
     action = "make_disk"
 
     def summary(self) -> str:
         size = f" of {format_size(self.disk.size)}" if self.disk.size else ""
-        base = f" over {self.disk.image}" if self.disk.image else ""
-        return f"make disk {self.disk.disk}: {self.disk.format}{size}{base}"
+        base = f" {'copied from' if self.disk.copy else 'over'} {self.disk.image}" if self.disk.image else ""
+        return f"make disk {self.disk.disk}{' anew, in the place of its data' if self.anew else ''}: {self.disk.format}{size}{base}"
+
+    def details(self) -> dict[str, Any]:
+        return {**super().details(), **({"base": self.base["file"]} if self.base else {})}
 
 
 @dataclass(repr=False, eq=False)
@@ -163,10 +186,11 @@ class Discard(Step):
 
 @dataclass(repr=False, eq=False)
 class Tell(Step):
-    """QMP commands that change what the running machine does."""
+    """QMP commands that change what the running machine does; ``again``: after what stopped it on an I/O error."""
 
     what: str
     commands: tuple[dict[str, Any], ...]
+    again: bool = False
     action = "qmp"
 
     def summary(self) -> str:

@@ -14,7 +14,7 @@ _REACHED = {("started", "running"), ("present", "running"), ("present", "paused"
 
 
 class Wish(NamedTuple):
-    """What a task asks of one machine: the spec options it gave (None: none), and its policy."""
+    """What a task asks of one machine: the spec options it gave (None: none), and its policy; ``recreate``: disks."""
 
     name: str
     raw: dict[str, Any] | None = None
@@ -25,6 +25,7 @@ class Wish(NamedTuple):
     timeout: float = 60
     force: bool = False
     supervisor: str = "auto"
+    recreate: tuple[str, ...] = ()
 
     def declaration(self, old: Record | None) -> dict[str, Any] | None:
         """The declaration that is meant: the task's own, that over the stored one, or the stored one."""
@@ -45,7 +46,8 @@ class Observed(NamedTuple):
     :param spec: the normal form that is really in force; facts: what QEMU said (see ``_spec/reality.py``).
     :param strange: what is not ours about the running QEMU's command line.
     :param missing: our disks whose file is gone though it was made, and such UEFI variables, by path.
-    :param why: for ``unresponsive``: what was seen.
+    :param bases: what each disk that is yet to be made can be made of: images that are here.
+    :param why: for ``unresponsive`` and ``io-error``: what was seen.
     """
 
     status: str
@@ -56,6 +58,7 @@ class Observed(NamedTuple):
     spec: dict[str, Any] | None = None
     facts: Any = None
     strange: str = ""
+    bases: dict[str, dict[str, Any]] = {}
 
     @property
     def alive(self) -> bool:

@@ -69,6 +69,18 @@ ARGUMENTS: dict[str, Any] = {
             "readonly": {"type": "bool"},
         },
     },
+    "images": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "url": {"type": "str"},
+            "path": {"type": "path"},
+            "checksum": {"type": "str"},
+            "verify": {"type": "bool"},
+            "format": {"type": "str", "choices": ["qcow2", "raw", "vmdk", "vdi", "vhdx", "vpc"]},
+        },
+    },
     "disks": {
         "type": "list",
         "elements": "dict",
@@ -77,6 +89,7 @@ ARGUMENTS: dict[str, Any] = {
             "device": {"type": "str", "choices": ["disk", "cdrom"]},
             "size": {"type": "str"},
             "image": {"type": "path"},
+            "copy": {"type": "bool"},
             "path": {"type": "path"},
             "format": {"type": "str", "choices": ["qcow2", "raw"]},
             "bus": {"type": "str", "choices": ["virtio", "scsi", "sata", "nvme", "usb"]},

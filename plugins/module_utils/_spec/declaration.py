@@ -18,6 +18,7 @@ from . import (
     escape,
     firmware,
     identity,
+    image,
     inputs,
     machine,
     memory,
@@ -38,7 +39,7 @@ from .site import Site
 
 FAMILIES = (
     *(identity, machine, firmware, slots, cpu, memory, smbios, boot, channel, rng, display, tpm, vsock, share),
-    *(disk, nic, watchdog, inputs, escape, service),
+    *(image, disk, nic, watchdog, inputs, escape, service),
 )
 OPTIONS: tuple[Option, ...] = tuple(option for family in FAMILIES for option in family.OPTIONS)
 

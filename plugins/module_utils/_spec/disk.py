@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Disks and CD-ROMs: empty ones, overlays on a local image, and files that exist already."""
+"""Disks and CD-ROMs: empty ones, overlays on an image, copies of one, and files that exist already."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from .size import format_size
 # A node name of QEMU has at most 31 characters; ours are disk-<name>.
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,25}$"
 _NAME_EXPECTS = "1 to 26 letters, digits, '_', '.' or '-', the first a letter or digit"
+_IMAGE_PATTERN = r"^([/~]|[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$)"
+_IMAGE_EXPECTS = "an absolute path, or the name of an image"
 
 
 def _shrinks(before: int | None, after: int | None) -> str | None:
@@ -46,7 +48,8 @@ OPTIONS = (
             Option("name", required=True, pattern=_NAME_PATTERN, expects=_NAME_EXPECTS),
             Option("device", "str", "disk", choices=("disk", "cdrom")),
             Option("size", "size", minimum=1 << 20, refuse=_shrinks, change=LIVE, live=drive.live_size, note="it grows; to make it smaller is impossible"),
-            Option("image", "path", refuse=_is_another, note=_ANOTHER),
+            Option("image", "path", pattern=_IMAGE_PATTERN, expects=_IMAGE_EXPECTS, refuse=_is_another, note=_ANOTHER),
+            Option("copy", "bool", False, refuse=_is_another, note=_ANOTHER),
             Option("path", "path", change=LIVE, live=drive.live_medium, note="the medium of a `cdrom`; for a disk at the next start"),
             Option("format", choices=("qcow2", "raw"), refuse=_is_another, note=_ANOTHER),
             Option("bus", choices=("virtio", "scsi", "sata", "nvme", "usb")),
@@ -95,8 +98,10 @@ def check(spec: dict[str, Any]) -> Iterator[SpecError]:
             yield SpecError(path, "needs one of size (a new disk), image (an overlay on it) or path (an existing file)", hint="Such as size: 10GiB")
         if disk["bus"] == "sata" and "x86" not in spec["arch"] and spec["arch"] != "i386":
             yield SpecError(f"{path}.bus", f"'sata' is no bus of {spec['arch']} machines", hint="Use virtio or scsi")
-        if disk["image"] and disk["format"] != "qcow2":
-            yield SpecError(f"{path}.format", f"{disk['format']!r} cannot be an overlay", hint="Leave format out: an overlay is qcow2")
+        if disk["copy"] and not disk["image"]:
+            yield SpecError(f"{path}.copy", "copies an image, and none is given", hint="Add image, or leave copy out")
+        if disk["image"] and not disk["copy"] and disk["format"] != "qcow2":
+            yield SpecError(f"{path}.format", f"{disk['format']!r} cannot be an overlay", hint="Leave format out: an overlay is qcow2. Or say copy: true")
 
 
 def _check_order(spec: dict[str, Any]) -> Iterator[SpecError]:
@@ -120,9 +125,8 @@ def _check_cdrom(path: str, disk: dict[str, Any]) -> Iterator[SpecError]:
 def files(spec: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Files of the host that must be there before a start, by option."""
     for name, disk in spec["disks"].items():
-        for key in ("image", "path"):
-            if disk[key]:
-                yield f"disks[{name}].{key}", disk[key]
+        if disk["path"]:
+            yield f"disks[{name}].path", disk["path"]
 
 
 def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:

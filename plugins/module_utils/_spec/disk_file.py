@@ -14,7 +14,7 @@ from .site import Site
 class DiskFile(NamedTuple):
     """A disk's file.
 
-    :param image: the base of an overlay; image_format: what it was found to be.
+    :param image: what it is made of, a path or a name; copy: as a copy of it, not as an overlay on it.
     :param owned: it is ours: made, grown and deleted with the machine; else it came from outside by ``path``.
     """
 
@@ -24,7 +24,7 @@ class DiskFile(NamedTuple):
     size: int | None
     image: str | None
     owned: bool
-    image_format: str = ""
+    copy: bool = False
 
 
 def disk_files(spec: dict[str, Any], site: Site) -> list[DiskFile]:
@@ -33,7 +33,6 @@ def disk_files(spec: dict[str, Any], site: Site) -> list[DiskFile]:
 
 
 def disk_file(name: str, disk: dict[str, Any], site: Site) -> DiskFile:
-    found = site.identity.get("formats", {}).get(name, "raw")
-    form = disk["format"] or found
+    form = disk["format"] or site.identity.get("formats", {}).get(name, "raw")
     file = disk["path"] or f"{site.directory}/{name}.{form}"
-    return DiskFile(name, file, form, disk["size"], disk["image"], owned=not disk["path"], image_format=found)
+    return DiskFile(name, file, form, disk["size"], disk["image"], owned=not disk["path"], copy=bool(disk.get("copy")))

@@ -117,7 +117,7 @@ def _property(option: Option) -> dict[str, Any]:
         # Python's $ also matches before a newline at the end; no pattern of ours means that.
         schema["pattern"] = rf"{pattern}(?!\n)"
     if option.type == "path":
-        schema["pattern"] = "^[/~]"
+        schema["pattern"] = option.pattern or "^[/~]"
     if option.secret:
         schema["writeOnly"] = True
     if expects(option):
@@ -135,7 +135,7 @@ def expects(option: Option) -> str:
     """What is allowed, in words."""
     if option.type == "size":
         return size.EXPECTS
-    if option.type == "path":
+    if option.type == "path" and not option.expects:
         return "an absolute path"
     return option.expects
 

@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What disks are made of, and whether those that were made still lie on it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+from .._errors import CommandError, HostError, SpecError
+from .._plan.disks import source_of, unmade
+from .._plan.record import Record
+from .._plan.steps import MakeDisk
+from .._spec.disk_file import DiskFile, disk_files
+from .._spec.size import format_size
+from .deadline import Deadline
+from .images import Image, Images
+from .paths import Paths
+from .qemu_img import base_facts, chain
+
+Base = dict[str, Any]
+"""``{image, content, file, format, stamp}``: as declared, sha256 of what was fetched, where it is, ``[bytes, mtime in ns]``."""
+
+
+async def find_bases(paths: Paths, new: Record, deadline: Deadline) -> dict[str, Base]:
+    """What each disk that is yet to be made can be made of; one whose image must be fetched first is left out.
+
+    :raises MaqetError: naming the disk whose image is not there and cannot be fetched, or does not fit.
+    """
+    items = [item for item in unmade(new) if item.image]
+    found = await asyncio.gather(*(_find(paths, new, item, deadline) for item in items))
+    return {item.disk: base for item, base in zip(items, found) if base}
+
+
+async def _find(paths: Paths, new: Record, item: DiskFile, deadline: Deadline) -> Base | None:
+    option, image = f"disks[{item.disk}].image", item.image or ""
+    if "/" in image:
+        facts = await base_facts(option, image)
+        _check_fits(option, item, facts["virtual-size"])
+        return {"image": image, "content": "", "file": image, "format": facts["format"], "stamp": stamp(image)}
+    source, images = source_of(new, item), Images(paths)
+    known = await images.find(source, deadline) if source else images.known(image)
+    if not known and not source:
+        raise SpecError(option, f"there is no image {image!r} here", hint="Declare it under images, or fetch it with maqet_image; a path begins with /")
+    return base_of(item, known) if known else None
+
+
+def base_of(item: DiskFile, image: Image) -> Base:
+    """
+    :raises SpecError: the disk is smaller than the image.
+    """
+    _check_fits(f"disks[{item.disk}].image", item, image.virtual_size)
+    return {"image": item.image, "content": image.content, "file": image.file, "format": image.format, "stamp": stamp(image.file)}
+
+
+def _check_fits(option: str, item: DiskFile, size: int) -> None:
+    if item.size and item.size < size:
+        hint = "Give a size at least as large, or leave it out"
+        raise SpecError(option, f"is larger ({format_size(size)}) than disks[{item.disk}].size", hint=hint)
+
+
+def settle_base(images: Images, step: MakeDisk, record: Record) -> Base:
+    """What the disk is made of, or was by a task that was cut off. The caller sees that the image store keeps it."""
+    disk = step.disk
+    if os.path.exists(disk.file) and not step.anew and disk.disk in record.bases:
+        return record.bases[disk.disk]
+    if step.base and os.path.exists(step.base["file"]):
+        return step.base
+    known = images.known(disk.image or "")
+    if not known:
+        raise HostError(f"disks[{disk.disk}].image: image {disk.image!r} was removed meanwhile", hint="Run the task again")
+    return base_of(disk, known)
+
+
+def stamp(file: str) -> list[int]:
+    facts = os.stat(file)
+    return [facts.st_size, facts.st_mtime_ns]
+
+
+async def check_chains(new: Record) -> None:
+    """Each disk that was made before lies on what it was made on, and that is as it was.
+
+    :raises HostError: a start would give the guest other data than it wrote, or none.
+    """
+    todo = {item.disk for item in unmade(new)}
+    await asyncio.gather(*(_check_chain(item, new.bases.get(item.disk)) for item in disk_files(new.declared, new.site()) if item.disk not in todo))
+
+
+async def _check_chain(item: DiskFile, base: Base | None) -> None:
+    if item.format != "qcow2":
+        return
+    option = f"disks[{item.disk}]"
+    if base:
+        _check_base(option, base)
+    try:
+        links = await chain(item.file)
+    except CommandError as exc:
+        raise HostError(f"{option}: {item.file} or what it lies on cannot be read: {exc.message}", hint="Check it with qemu-img info --backing-chain") from exc
+    if links[0].get("format-specific", {}).get("data", {}).get("corrupt"):
+        raise HostError(f"{option}: QEMU found {item.file} to be damaged", hint="Copy it, then look at it with qemu-img check")
+    below = links[1]["filename"] if len(links) > 1 else None
+    if item.owned and below and not base:
+        raise HostError(f"{option}: {item.file} lies on {below} and was not made so", hint="Put the disk's own file back")
+    if base and below and os.path.realpath(below) != os.path.realpath(base["file"]):
+        raise HostError(f"{option}: {item.file} lies on {below} and was made on {base['file']}", hint=f"qemu-img rebase -u -b {base['file']} puts it back")
+
+
+def _check_base(option: str, base: Base) -> None:
+    if not os.path.exists(base["file"]):
+        raise HostError(f"{option}: its image {base['file']} is gone, and the disk holds only what differs from it", hint="Put the same file back")
+    if stamp(base["file"]) != base["stamp"]:
+        seconds = base["stamp"][1] / 1e9
+        raise HostError(
+            f"{option}: its image {base['file']} was changed since the disk was made on it, which spoils the disk",
+            hint=f"Put the old file back. If it is the same file as before: touch -d @{seconds:.9f} {base['file']}",
+        )
