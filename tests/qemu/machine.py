@@ -16,7 +16,8 @@ from typing import Any
 from ansible_collections.maqet.qemu.plugins.module_utils._host.firmware import make_nvram
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import blueprint, declare, private_files
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.disk_file import disk_files
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.firmware import image, nvram_name
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.firmware import image as firmware_image
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.firmware import nvram_name
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.part import command_line
 from ansible_collections.maqet.qemu.tests.cases.data import fill, site_for
 from ansible_collections.maqet.qemu.tests.harness.wire import Wire
@@ -64,11 +65,16 @@ def case_running(case: dict[str, Any], words: dict[str, Any]):
 def make_disks(spec: dict[str, Any], site: Any) -> None:
     for disk in disk_files(spec, site):
         if disk.owned:
-            base = ["-b", disk.image, "-F", "qcow2"] if disk.image else []
+            image = spec["images"].get(disk.image, {}).get("path", disk.image)
             size = [str(disk.size)] if disk.size else []
-            subprocess.run(["qemu-img", "create", "-q", "-f", disk.format, *base, disk.file, *size], check=True)
+            if disk.copy:
+                subprocess.run(["qemu-img", "convert", "-O", disk.format, image, disk.file], check=True)
+                subprocess.run(["qemu-img", "resize", "-q", "-f", disk.format, disk.file, *size], check=True)
+            else:
+                base = ["-b", image, "-F", "qcow2"] if image else []
+                subprocess.run(["qemu-img", "create", "-q", "-f", disk.format, *base, disk.file, *size], check=True)
     if nvram_name(spec):
-        make_nvram(image(spec, site)["template"], f"{site.directory}/{nvram_name(spec)}")
+        make_nvram(firmware_image(spec, site)["template"], f"{site.directory}/{nvram_name(spec)}")
     for path, text in private_files(spec, site).items():
         Path(path).write_text(text, encoding="utf-8")
 

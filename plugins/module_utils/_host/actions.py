@@ -32,6 +32,9 @@ from .qmp import open_monitor, tell
 from .render import render, render_anew
 from .supervisor import Service
 
+# An image may be large, and its server slow.
+_FETCH_SECONDS = 1800.0
+
 
 @dataclass
 class Work:
@@ -76,9 +79,7 @@ async def define(work: Work, step: step_types.Define) -> None:
 
 
 async def fetch_image(work: Work, step: step_types.BringImage) -> None:
-    from .images import Images
-
-    await Images(work.host.paths).bring(step.source, work.deadline, work.witness)
+    await work.host.images.bring(step.source, Deadline(max(_FETCH_SECONDS, work.wish.timeout)), work.witness)
 
 
 async def make_disk(work: Work, step: step_types.MakeDisk) -> None:
@@ -86,11 +87,9 @@ async def make_disk(work: Work, step: step_types.MakeDisk) -> None:
         await _make_disk(work, step, None)
         return
     from .bases import settle_base
-    from .images import Images
 
-    images = Images(work.host.paths)
-    async with images.used():  # until the record says that the disk lies on it
-        await _make_disk(work, step, settle_base(images, step, work.record))
+    async with work.host.images.used():  # until the record says that the disk lies on it
+        await _make_disk(work, step, settle_base(work.host.images, step, work.record))
 
 
 async def _make_disk(work: Work, step: step_types.MakeDisk, base: dict[str, Any] | None) -> None:

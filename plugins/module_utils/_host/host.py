@@ -14,6 +14,7 @@ from .paths import Paths, find_paths
 from .state import Store
 
 if TYPE_CHECKING:
+    from .images import Images
     from .keeper import Keeper
     from .process import Process
     from .systemd import Systemd
@@ -32,6 +33,7 @@ class Host:
         self.promised: dict[tuple[str, int], str] = {}
         self._probing: asyncio.Lock | None = None
         self._keeper: Keeper | None = None
+        self._images: Images | None = None
         # Whether what was found out may be stored for later tasks: not in check mode.
         self.keeps = True
 
@@ -48,6 +50,14 @@ class Host:
 
             self._keeper = Keeper(self.store)
         return self._keeper
+
+    @property
+    def images(self) -> Images:
+        if self._images is None:
+            from .images import Images
+
+            self._images = Images(self.paths)
+        return self._images
 
     def choose_supervisor(self, wished: str) -> str:
         """``systemd`` where the user's manager answers, else ``process``; or what was wished."""
@@ -74,7 +84,7 @@ class Host:
 
     async def close(self) -> None:
         """End what was opened for the machines of one task; all of it opens again when needed."""
-        self._keeper = self._probing = None
+        self._keeper = self._probing = self._images = None
         if self._systemd is not None:
             await self._systemd.close()
             self._systemd = None
