@@ -25,9 +25,15 @@ class Module(AnsibleModule):  # type: ignore[misc]
         unknown = sorted(getattr(checked, "unsupported_parameters", ()) or (), key=str)
         if unknown and not kwargs:
             msg = "; ".join(_unknown(name, self.argument_spec) for name in unknown)
-        if checked and not kwargs and isinstance(self.params.get("name"), str):
-            msg = f"{self.params['name']}: {msg}"
+        if checked and not kwargs:
+            msg = _named(self, msg)
         super().fail_json(msg=msg, **kwargs)
+
+
+def _named(module: Module, message: str) -> str:
+    """With the machine or the image that the task is about."""
+    name = module.params.get("name", module.params.get("image"))
+    return f"{name}: {message}" if isinstance(name, str) else message
 
 
 def _unknown(name: Any, argument_spec: dict[str, Any]) -> str:
@@ -55,10 +61,8 @@ def run(work: Callable[[Module, bool], dict[str, Any]], argument_spec: dict[str,
 
 
 def fail(module: Module, error: MaqetError, **result: Any) -> NoReturn:
-    """End with an error that names the machine, says what to do, and carries its data."""
-    name = module.params.get("name")
-    message = f"{name}: {error}" if isinstance(name, str) else str(error)
-    module.fail_json(msg=message, error=type(error).__name__, hint=error.hint, **{**error.data, **result})
+    """End with an error that names the machine or the image, says what to do, and carries its data."""
+    module.fail_json(msg=_named(module, str(error)), error=type(error).__name__, hint=error.hint, **{**error.data, **result})
 
 
 def diff(name: str, outcome: Outcome) -> list[dict[str, Any]]:

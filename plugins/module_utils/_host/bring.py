@@ -53,7 +53,9 @@ class Errand:
         async with self.images.lock(self._lock, self.deadline, fcntl.LOCK_EX, f"fetches {self.source.place}") as lock:
             try:
                 # Who held the lock before may have brought it.
-                return await self._current(wanted) or await self._name_what_is_here(wanted) or await self._fetch(wanted)
+                image = await self._current(wanted) or await self._name_what_is_here(wanted) or await self._fetch(wanted)
+                self._discard()
+                return image
             except OSError as exc:
                 raise _explain(exc, self.images.root) from exc
             finally:
@@ -115,9 +117,7 @@ class Errand:
         file, facts, sums = await self._verified(wanted)
         self.witness("verified")
         async with self.images.used(self.deadline):
-            image = await self._store(file, sums, facts)
-            self._discard()
-        return image
+            return await self._store(file, sums, facts)
 
     async def _verified(self, wanted: Sum | None) -> tuple[str, dict[str, Any], dict[str, str]]:
         """The source's bytes in a file, what is known of them, and their sums."""
@@ -143,6 +143,7 @@ class Errand:
             await in_thread(self._move, fit.file, final)
         image = Image(source.name, sums["sha256"], final, virtual_size=size, source_format=form, sha512=sums["sha512"], fetched=time.time())
         image = self._named(image)._replace(**facts)
+        self._discard()  # before the name: who finds that looks no further
         self._write(image)
         return image
 
@@ -182,6 +183,8 @@ class Errand:
         return path, {"stamp": _stamp(path)}, False
 
     def _discard(self) -> None:
+        """Remove what is here of the source on its way."""
+        clean(self.stem)
         for ending in ("part", "part.json"):
             with suppress(FileNotFoundError):
                 os.unlink(f"{self.stem}.{ending}")

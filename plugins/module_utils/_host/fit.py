@@ -45,6 +45,9 @@ async def make_fit(file: str, form: str | None, stem: str, deadline: Deadline, w
     :raises HostError: there is no room.
     """
     unpacked = f"{stem}.unpacked"
+    clean(stem)  # of one who was killed: it may be read-only already
+    if owned:
+        os.chmod(file, 0o600)
     if await in_thread(packed_with, file):
         await in_thread(unpack, file, unpacked, deadline)
         witness("image unpacked")
@@ -105,7 +108,7 @@ async def _convert(file: str, form: str, target: str, deadline: Deadline, what: 
         check_space(os.path.dirname(target), facts["required"], what)
         await in_thread(_qemu_img, ["convert", "-q", "-f", form, "-O", "qcow2", file, target], deadline.left)
     except CommandError as exc:
-        kind = HostError if exc.data["rc"] == -1 or any(words in exc.message for words in _NO_ROOM) else ImageError
+        kind = HostError if exc.data["rc"] < 0 or any(words in exc.message for words in _NO_ROOM) else ImageError
         raise kind(f"{what} cannot be converted from {form}: {exc.message}", hint="Check its format and the free space") from exc
 
 

@@ -20,18 +20,35 @@ _ALONE = "uses images"
 
 def unused(images: Images, in_use: set[str], without: str = "") -> list[str]:
     """The contents that nothing needs, were that name not there."""
-    needed = {image.file for image in images.all() if image.name != without} | in_use
-    with suppress(FileNotFoundError):
-        files = (f"{images.root}/{entry}" for entry in sorted(os.listdir(images.root)) if entry.endswith(".qcow2"))
-        return [file for file in files if file not in needed]
-    return []
+    needed = {os.path.realpath(file) for file in (*in_use, *(image.file for image in images.all() if image.name != without))}
+    files = (f"{images.root}/{entry}" for entry in _entries(images.root) if entry.endswith(".qcow2"))
+    return [file for file in files if os.path.realpath(file) not in needed]
 
 
 def leftovers(images: Images) -> list[str]:
-    """Sources of which something is left and nobody is at it: the beginnings of their files."""
+    """What is left of fetches that were cut off, where nobody is at it."""
+    work = f"{images.root}/work"
+    return [f"{work}/{entry}" for entry in _entries(work) if not entry.endswith(".lock") and not _is_busy(f"{work}/{entry.partition('.')[0]}.lock")]
+
+
+def _entries(directory: str) -> list[str]:
     with suppress(FileNotFoundError):
-        return sorted({f"{images.root}/work/{entry.partition('.')[0]}" for entry in os.listdir(f"{images.root}/work")})
+        return sorted(os.listdir(directory))
     return []
+
+
+def _is_busy(lock: str) -> bool:
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 async def remove(images: Images, name: str, in_use: Callable[[], set[str]], deadline: Deadline) -> list[str]:
@@ -50,31 +67,24 @@ async def prune(images: Images, in_use: Callable[[], set[str]], deadline: Deadli
         gone = unused(images, in_use())
         for file in gone:
             os.unlink(file)
-        for stem in leftovers(images):
-            gone += _sweep(stem)
-        _sweep_names(images)
+        for key in sorted({entry.partition(".")[0] for entry in _entries(f"{images.root}/work")}):
+            gone += _sweep(f"{images.root}/work", key)
+        for entry in _entries(f"{images.root}/names"):
+            if entry.endswith(".new"):  # cut off while it was written: whoever writes one has the lock too
+                os.unlink(f"{images.root}/names/{entry}")
         return gone
 
 
-def _sweep_names(images: Images) -> None:
-    """Names that were cut off while they were written: whoever writes one has the lock too."""
-    with suppress(FileNotFoundError):
-        for entry in os.listdir(f"{images.root}/names"):
-            if entry.endswith(".new"):
-                os.unlink(f"{images.root}/names/{entry}")
-
-
-def _sweep(stem: str) -> Iterator[str]:
+def _sweep(work: str, key: str) -> Iterator[str]:
     """Remove what is left of a source, unless somebody is at it."""
-    descriptor = try_lock(f"{stem}.lock")
+    descriptor = try_lock(f"{work}/{key}.lock")
     if descriptor is None:
         return
     try:
-        directory, key = os.path.split(stem)
-        for entry in sorted(os.listdir(directory)):
+        for entry in _entries(work):
             if entry.startswith(f"{key}."):
-                os.unlink(f"{directory}/{entry}")
+                os.unlink(f"{work}/{entry}")
                 if not entry.endswith(".lock"):
-                    yield f"{directory}/{entry}"
+                    yield f"{work}/{entry}"
     finally:
         os.close(descriptor)

@@ -1,0 +1,182 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The cache of images, as a task wants it: one image there or not, and nothing kept that nobody needs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ._engine import Outcome
+from ._errors import SpecError
+from ._host.deadline import Deadline
+from ._host.download import look
+from ._host.fit import check_whole, in_thread
+from ._host.host import Host
+from ._host.image_format import backing_of
+from ._host.images import Image
+from ._host.paths import check_readable
+from ._host.prune import leftovers, unused
+from ._host.unpack import packed_with
+from ._spec.image import Source, check_source
+from ._spec.name import NAME_EXPECTS, NAME_PATTERN
+
+
+class Wanted(NamedTuple):
+    """
+    :param source: the image by its name, and where it comes from; None: there is only to prune.
+    :param absent: the name is to go. force: what needs no asking by itself is asked again.
+    """
+
+    source: Source | None
+    absent: bool = False
+    prune: bool = False
+    force: bool = False
+    timeout: float = 1800
+
+
+@dataclass(repr=False, eq=False)
+class Result(Outcome):
+    """What became of the image.
+
+    :param image: as it is then; in check mode, as far as it is known.
+    :param removed: files that went.
+    """
+
+    image: dict[str, Any] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+
+
+def manage(wanted: Wanted, *, check: bool = False, host: Host | None = None) -> Result:
+    """
+    :raises MaqetError: the source is wrong, cannot be had, or is not what it should be.
+    """
+    return asyncio.run(_Task(wanted, host or Host(), check).run())
+
+
+def facts(image: Image) -> dict[str, Any]:
+    """An image as a task returns it."""
+    return {
+        **{key: getattr(image, key) for key in ("name", "content", "file", "format", "virtual_size", "source_format", "checksum")},
+        "source": Source(image.name, image.url, image.path).place,
+        "fetched": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(image.fetched)) if image.fetched else None,
+    }
+
+
+class _Task:
+    def __init__(self, wanted: Wanted, host: Host, check: bool) -> None:
+        self.wanted, self.host, self.check = wanted, host, check
+        self.images = host.images
+        self.deadline = Deadline(wanted.timeout)
+        self.result = Result(wanted.source.name if wanted.source else "images")
+
+    async def run(self) -> Result:
+        source = self.wanted.source
+        if source is None and not self.wanted.prune:
+            raise SpecError("image", "is missing", hint="Give the image's name, or prune: true alone")
+        if source and self.wanted.absent:
+            await self._remove(source.name)
+        elif source:
+            await self._bring(source)
+        if self.wanted.prune:
+            await self._prune()
+        self.result.changed = bool(self.result.actions)
+        return self.result
+
+    async def _bring(self, source: Source) -> None:
+        for error in check_source("", source):
+            raise error
+        old = self.images.known(source.name)
+        found = await self.images.find(source, self.deadline, force=self.wanted.force)
+        if found:
+            self.result.image = facts(found)
+            return
+        moments: list[str] = []
+        if self.check:
+            new, action = await self._foresee(source)
+        else:
+            new = facts(await self.images.bring(source, self.deadline, moments.append, force=self.wanted.force))
+            action = _fetch(source) if "verified" in moments else _name(source, new)
+        self.result.image = new
+        if not old or new["content"] is None or new["content"] != old.content:
+            self.result.actions.append(action)
+            self._tell_difference(old, new)
+
+    async def _foresee(self, source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The image as far as it can be known, and what would be done: check mode fails where the run would."""
+        here = await self.images.here(source, self.deadline, force=self.wanted.force)
+        if here:
+            return facts(here), _name(source, facts(here))
+        size = None
+        if source.path:
+            check_readable("path", source.path)
+            size = os.path.getsize(source.path)
+            if not packed_with(source.path):
+                check_whole(source.path, source.format, source.place)
+        else:
+            _changed, size = await in_thread(look, source.url, {}, self.deadline)
+        wanted = await self.images.wanted(source, self.deadline)
+        content = wanted.digits if wanted and wanted.algorithm == "sha256" else ""
+        image = {**facts(Image(source.name, content, "", url=source.url, path=source.path, checksum=source.checksum))}
+        return {**image, **dict.fromkeys(("file", "virtual_size", "source_format")), "content": content or None}, _fetch(source, size)
+
+    async def _remove(self, name: str) -> None:
+        import re
+
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise SpecError("image", f"{name!r} cannot be an image's name", hint=f"Use {NAME_EXPECTS}")
+        if not os.path.exists(f"{self.images.root}/names/{name}.json"):
+            return
+        old = self.images.known(name)
+        if self.check:
+            gone = [file for file in unused(self.images, self.in_use(), name) if old and file == old.file]
+        else:
+            gone = await self.images.remove(name, self.in_use, self.deadline)
+        stays = "" if gone or not old else ", whose content stays: disks or other images need it"
+        self.result.actions.append({"action": "remove", "summary": f"remove the image {name}{stays}", "files": gone})
+        self.result.removed += gone
+        self._tell_difference(old, {})
+
+    async def _prune(self) -> None:
+        if self.check:
+            # What a removal in the same task leaves needed by nobody is gone by then.
+            gone = [file for file in (*unused(self.images, self.in_use()), *leftovers(self.images)) if file not in self.result.removed]
+        elif os.path.isdir(self.images.root):
+            gone = await self.images.prune(self.in_use, self.deadline)
+        else:
+            return
+        if gone:
+            self.result.actions.append({"action": "prune", "summary": f"remove {len(gone)} files of the cache that nothing needs", "files": gone})
+            self.result.removed += gone
+
+    def in_use(self) -> set[str]:
+        """The files that disks lie on: as their machines' records say, and as their own headers do."""
+        records = self.host.store.load(None).values()
+        return {base["file"] for record in records for base in record.bases.values()} | set(self._backing_files())
+
+    def _backing_files(self) -> Iterator[str]:
+        for directory, _directories, files in os.walk(self.host.paths.machines):
+            for file in files:
+                path = f"{directory}/{file}"
+                if os.path.isfile(path):
+                    yield os.path.join(directory, backing_of(path))
+
+    def _tell_difference(self, old: Image | None, new: dict[str, Any]) -> None:
+        keys = ("content", "source", "checksum", "virtual_size")
+        before = facts(old) if old else {}
+        self.result.before = {key: before[key] for key in keys if key in before}
+        self.result.after = {key: new[key] for key in keys if key in new}
+
+
+def _fetch(source: Source, size: int | None = None) -> dict[str, Any]:
+    return {"action": "fetch", "summary": f"fetch {source.place}{f' ({size} bytes)' if size else ''}", "source": source.place}
+
+
+def _name(source: Source, image: dict[str, Any]) -> dict[str, Any]:
+    return {"action": "name", "summary": f"name {source.name} what is in the cache: {image['content']}", "file": image["file"]}
