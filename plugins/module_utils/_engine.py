@@ -56,7 +56,7 @@ class Engine:
     def __init__(self, host: Host | None = None, *, parallel: int = 0, witness: Callable[[str], None] | None = None) -> None:
         self.host = host or Host()
         self._parallel = parallel or min(32, 4 * (os.cpu_count() or 1))
-        self._witness = witness or (lambda moment: None)
+        self.witness = witness or (lambda moment: None)
 
     def run(self, wishes: list[Wish], *, check: bool = False) -> list[Outcome]:
         """Bring each machine to its wish; an error is its machine's alone."""
@@ -172,7 +172,7 @@ class Engine:
         """What the last step itself saw, if it looked."""
         from ._host.actions import Work, undo
 
-        work = Work(self.host, wish, record, self._witness, found.spec)
+        work = Work(self.host, wish, record, self.witness, found.spec)
         try:
             await self._take(plan, work, outcome)
         except StartError as exc:
@@ -188,10 +188,10 @@ class Engine:
         planned, outcome.actions = outcome.actions, []
         try:
             for position, (step, action) in enumerate(zip(plan.steps, planned)):
-                self._witness(f"before {step.action}")
+                self.witness(f"before {step.action}")
                 work.seen, work.rest = None, plan.steps[position + 1 :]
                 await ACTIONS[type(step)](work, step)
-                self._witness(f"after {step.action}")
+                self.witness(f"after {step.action}")
                 if work.notes:
                     action["outcome"] = work.notes.pop()
                 # What was done stays said when a later step fails.

@@ -65,6 +65,8 @@ def make_plan(wish: Wish, old: Record | None, new: Record | None, seen: Observed
         return _absent(wish, old, new, seen)
     if new is None:
         raise SpecError("name", f"there is no machine {wish.name!r}", hint="Declare it: give at least one option, such as memory: 512MiB")
+    if new.imported.get("whole") is False:
+        raise RefusedError("its import was cut off", hint="Run the import again, or state: absent")
     changes = tuple(compare(OPTIONS, old.declared if old else {}, new.declared))
     if old:
         _refuse_impossible(changes, new)

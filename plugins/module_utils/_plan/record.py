@@ -34,6 +34,7 @@ class Record:
     :param suspended: the guest's memory is saved in the machine's directory; memory: by what it was, ``{qemu, cpu}``.
     :param snapshots: points in time to go back to, by label.
     :param reverting: the label whose disks are being put back; frozen: the guest's file systems may be held still by us.
+    :param imported: the UUID of the machine that it came from, and whether all of it is here: ``{uuid, whole}``.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Record:
     snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
     reverting: str = ""
     frozen: bool = False
+    imported: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property
