@@ -20,6 +20,7 @@ from ._plan.live import to_apply
 from ._plan.record import Record
 from ._plan.wish import Observed
 from ._spec.declaration import OPTIONS
+from ._spec.disk_file import disk_files
 
 _LOCK_SECONDS = 0.5
 # States that a guest brings itself into.
@@ -67,6 +68,7 @@ async def _look(engine: Engine, record: Record, question: Question) -> dict[str,
         "declared": spell(OPTIONS, record.declared),
         "applied": spell(OPTIONS, running) if running else None,
         "observed": _observed(seen),
+        "disks": _disks(engine, record),
         "drift": _drift(record, seen),
         "pending_restart": list(lack.pending) if lack else [],
         "pending_reasons": list(lack.reasons) if lack else [],
@@ -89,6 +91,21 @@ async def _observe(engine: Engine, record: Record, question: Question) -> tuple[
 
 def _observed(seen: Observed) -> dict[str, Any]:
     return {"status": seen.status, "pid": seen.pid, "missing_disks": list(seen.missing), "why": seen.why, "spec": seen.spec and spell(OPTIONS, seen.spec)}
+
+
+def _disks(engine: Engine, record: Record) -> list[dict[str, Any]]:
+    """The disks' files, and what each of our overlays lies on."""
+    own = disk_files(record.declared, record.site())
+    return [{"name": item.disk, "file": item.file, "format": item.format, "size": item.size, "base": _base(engine, record, item.disk)} for item in own]
+
+
+def _base(engine: Engine, record: Record, disk: str) -> dict[str, Any] | None:
+    base = record.bases.get(disk)
+    if not base:
+        return None
+    now = engine.host.images.known(base["image"]) if base["content"] else None
+    newer = bool(now and now.content != base["content"])
+    return {"image": base["image"], "file": base["file"], "content": base["content"] or None, "newer": newer}
 
 
 def _drift(record: Record, seen: Observed) -> list[dict[str, Any]]:

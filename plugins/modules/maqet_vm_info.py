@@ -94,6 +94,18 @@ vms:
       description: What was seen. V(spec) is the declaration that is really in force, as QEMU and systemd say.
       type: dict
       sample: {status: running, pid: 4711, missing_disks: [], why: '', spec: {memory: 512MiB, cpus: 2}}
+    disks:
+      description:
+        - The files of the disks. V(base) is what an overlay lies on; its V(newer) says that the image's name stands for another content
+          by now, which C(recreate) of M(maqet.qemu.maqet_vm) would give the disk.
+      type: list
+      elements: dict
+      sample:
+        - name: root
+          file: /home/me/.local/share/maqet/vms/web/root.qcow2
+          format: qcow2
+          size: 10737418240
+          base: {image: debian-12, file: /home/me/.cache/maqet/images/5e1c….qcow2, content: 5e1c…, newer: false}
     drift:
       description: What differs from what was applied though nobody declared it. The next M(maqet.qemu.maqet_vm) puts it right where it can.
       type: list

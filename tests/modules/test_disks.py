@@ -1,0 +1,222 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files of disks, whatever happens: made of images, made anew, grown; we are killed and the disk is full at every boundary."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+
+import pytest
+from ansible_collections.maqet.qemu.plugins.module_utils._errors import MaqetError
+from ansible_collections.maqet.qemu.tests.harness.engine import Wish, die_at, die_at_boundaries, reach, reach_all
+from ansible_collections.maqet.qemu.tests.harness.home import task, vm
+from ansible_collections.maqet.qemu.tests.harness.small import Filler, small_home
+from ansible_collections.maqet.qemu.tests.modules.test_crash import end_well, make_machines
+
+__all__ = ["small_home"]
+
+MIB = 1 << 20
+
+
+def img(*words):
+    return subprocess.run(["qemu-img", *map(str, words)], check=True, capture_output=True, text=True).stdout
+
+
+def write(file, pattern, offset="1M", size="64k"):
+    """What a guest would write."""
+    subprocess.run(["qemu-io", "-c", f"write -P {pattern} {offset} {size}", str(file)], check=True, capture_output=True)
+
+
+def reads(file, pattern, offset="1M", size="64k"):
+    done = subprocess.run(["qemu-io", "-r", "-c", f"read -P {pattern} {offset} {size}", str(file)], capture_output=True, text=True, check=False)
+    return done.returncode == 0 and "failed" not in done.stdout
+
+
+def info(file):
+    return json.loads(img("info", "--output=json", "--force-share", file))
+
+
+@pytest.fixture
+def base(home):
+    return make_base(home)
+
+
+def make_base(home, name="base", pattern=1, size="8M"):
+    """An image with something in it."""
+    file = home.root / f"{name}.qcow2"
+    img("create", "-q", "-f", "qcow2", file, size)
+    write(file, pattern)
+    return file
+
+
+def of_image(base):
+    disks = [{"name": "root", "image": "golden", "size": "16MiB"}, {"name": "whole", "image": "golden", "copy": True, "format": "raw"}]
+    return {"memory": "64MiB", "images": [{"name": "golden", "path": str(base)}], "disks": [*disks, {"name": "data", "size": "8MiB"}]}
+
+
+def check_files(home, name):
+    """Every disk that has its final name is whole, and nothing half is beside it."""
+    for path in home.directory(name).glob("*.qcow2"):
+        img("check", "-q", "-U", path)
+        for link in json.loads(img("info", "-U", "--output=json", "--backing-chain", path)):
+            assert os.path.exists(link["filename"])
+    return sorted(path.name for path in home.directory(name).glob("*.new"))
+
+
+def test_disks_of_an_image(home, base):
+    """Fetched once and named in the result, predicted by check mode, quiet the second time, and seen by qemu-img."""
+    name = home.name()
+    ahead, first, again, look = home.play(
+        vm(name, check=True, state="present", **of_image(base)),
+        vm(name, state="present", **of_image(base)),
+        vm(name, state="present", **of_image(base)),
+        task("maqet_vm_info", name=[name]),
+    )
+    words = [action["action"] for action in first["actions"]]
+    assert words == ["define", "fetch_image", "make_disk", "make_disk", "make_disk"] == [action["action"] for action in ahead["actions"]]
+    assert first["actions"][1]["source"] == str(base)
+    assert ahead["changed"] and first["changed"] and not again["changed"]
+    root, whole = home.directory(name) / "root.qcow2", home.directory(name) / "whole.raw"
+    below = info(root)["full-backing-filename"]
+    assert below.startswith(f"{home.cache}/maqet/images/") and os.stat(below).st_mode & 0o777 == 0o400
+    assert info(root)["virtual-size"] == 16 * MIB and reads(root, 1)
+    assert info(whole)["format"] == "raw" and reads(whole, 1) and os.stat(whole).st_mode & 0o777 == 0o600
+    told = {disk["name"]: disk for disk in look["vms"][0]["disks"]}
+    assert told["root"]["base"] == {"image": "golden", "file": below, "content": os.path.basename(below)[:64], "newer": False}
+    assert told["whole"]["base"] is None and told["data"]["base"] is None
+    assert told["data"] == {"name": "data", "file": f"{home.directory(name)}/data.qcow2", "format": "qcow2", "size": 8 * MIB, "base": None}
+
+
+def test_made_anew(home, base):
+    """A newer image under the same name is for new disks, until a task says recreate."""
+    name = home.name()
+    raw = of_image(base)
+    home.play(vm(name, state="present", **raw))
+    root = home.directory(name) / "root.qcow2"
+    write(root, 7, "2M")
+    newer = make_base(home, "newer", pattern=2)
+    raw["images"] = [{"name": "golden", "path": str(newer)}]
+    image, same, look, ahead, done, running, restarted = home.play(
+        task("maqet_image", image="golden", path=str(newer)),
+        vm(name, state="present", **raw),
+        task("maqet_vm_info", name=[name]),
+        vm(name, check=True, state="present", recreate=["root"]),
+        vm(name, recreate=["root"]),
+        vm(name, recreate=["data"]),
+        vm(name, recreate=["data"], on_restart_needed="restart", force=True),
+    )
+    assert image["changed"] and same["changed"] and [action["action"] for action in same["actions"]] == ["define"]
+    assert look["vms"][0]["disks"][0]["base"]["newer"] is True
+    assert [action["action"] for action in ahead["actions"]] == ["define", "make_disk"], ahead["actions"]
+    assert "anew" in ahead["actions"][1]["summary"] and ahead["changed"] and done["changed"]
+    assert running["failed"] and "recreate" in running["msg"] and "on_restart_needed: restart" in running["msg"]
+    assert [action["action"] for action in restarted["actions"]] == ["define", "stop", "make_disk", "start"]
+    home.play(vm(name, state="stopped", force=True))
+    assert reads(root, 2) and not reads(root, 7, "2M")
+
+
+def test_a_chain_that_is_another(home, base):
+    """No start on an image that was changed, is gone, or is not the one; the message says how to mend it."""
+    name, raw = home.name(), {"memory": "64MiB", "disks": [{"name": "root", "image": str(base)}]}
+    home.play(vm(name, state="present", **raw))
+    root, kept = home.directory(name) / "root.qcow2", os.stat(base)
+    os.utime(base)
+    changed = home.play(vm(name))
+    assert changed["failed"] and "was changed since" in changed["msg"] and f"touch -d @{kept.st_mtime_ns / 1e9:.9f} {base}" in changed["msg"]
+    os.utime(base, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    base.rename(home.root / "away")
+    gone = home.play(vm(name, check=True))
+    assert gone["failed"] and f"{base} is gone" in gone["msg"]
+    (home.root / "away").rename(base)
+    other = make_base(home, "other")
+    img("rebase", "-u", "-b", other, "-F", "qcow2", root)
+    rebased = home.play(vm(name))
+    assert rebased["failed"] and str(other) in rebased["msg"] and f"qemu-img rebase -u -b {base}" in rebased["msg"]
+    img("rebase", "-u", "-b", base, "-F", "qcow2", root)
+    assert not home.play(vm(name))["failed"]
+
+
+def test_killed_while_disks_are_made(home):
+    moments = []
+    for number in range(60):
+        # Each has an image of its own: what the one before has fetched is none of it.
+        raw, name = of_image(make_base(home, f"base{number}", number + 1)), home.name(f"at{number}")
+        raw = json.loads(json.dumps(raw).replace("golden", f"golden{number}"))
+        wish = {"raw": raw, "state": "present", "supervisor": "process"}
+        if not number:
+            reach(home, name, witness=moments.append, **wish)
+        elif number > len(moments):
+            break
+        else:
+            die_at(home, name, number - 1, wish)
+        end_well(reach_all(home, [Wish(name, **wish)]))
+        assert check_files(home, name) == []
+        assert reads(home.directory(name) / "root.qcow2", number + 1) and reads(home.directory(name) / "whole.raw", number + 1)
+        assert not end_well(reach_all(home, [Wish(name, **wish)]))[0].changed
+    assert len(moments) > 6
+    assert [path.name for path in (home.cache / "maqet/images").rglob("*") if "part" in path.name or "new" in path.name] == []
+
+
+def test_killed_while_a_disk_is_made_anew(home, base):
+    """What was begun is ended by any next task, and lies on an image that no prune takes."""
+    before, wish = [{"raw": of_image(base), "state": "present"}], {"recreate": ("root",), "state": "present"}
+    names = make_machines(home, before, wish, "process")
+    for name in names:
+        write(home.directory(name) / "root.qcow2", 7, "2M")
+    die_at_boundaries(home, names, wish)
+    home.play(task("maqet_image", prune=True))
+    end_well(reach_all(home, [Wish(name, state="present") for name in names]))
+    for name in names:
+        assert check_files(home, name) == []
+    assert reads(home.directory(names[0]) / "root.qcow2", 7, "2M"), "nothing was stored, so nothing was begun"
+    assert all(reads(home.directory(name) / "root.qcow2", 0, "2M") for name in names[2:])
+
+
+FULL = {
+    "make": ([], {"state": "present"}),
+    "start": ([{"state": "present"}], {}),
+    "grow": ([{"state": "present"}], {"state": "present", "grown": True}),
+    "anew": ([{"state": "present"}], {"state": "present", "recreate": ("root", "whole")}),
+}
+
+
+@pytest.mark.parametrize("scenario", FULL)
+def test_full_disk_at_every_boundary(small_home, scenario):
+    """The task fails with one clear error or does its work; nothing is half; with room again a rerun does it."""
+    home, filler = small_home, Filler(small_home)
+    base = make_base(home)
+    before, wish = FULL[scenario]
+    raw = of_image(base)
+    grown = {**raw, "disks": [{**disk, "size": "24MiB"} if disk["name"] == "data" else disk for disk in raw["disks"]]}
+    wish = {**wish, "raw": grown if "grown" in wish else raw}
+    wish.pop("grown", None)
+    for number in range(40):
+        name, moments = home.name(f"at{number}"), []
+
+        def fill(moment, moments=moments, number=number):
+            moments.append(moment)
+            if len(moments) == number + 1:
+                filler.fill()
+
+        for earlier in before:
+            reach(home, name, supervisor="process", raw=raw, **earlier)
+        try:
+            reach(home, name, witness=fill, supervisor="process", **wish)
+        except MaqetError as exc:
+            assert "space" in str(exc) or "full" in str(exc), exc
+        finally:
+            filler.empty()
+        assert check_files(home, name) == []
+        with sqlite3.connect(home.state / "maqet/state.db") as database:
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        reach(home, name, supervisor="process", **wish)
+        assert check_files(home, name) == [] and reads(home.directory(name) / "whole.raw", 1)
+        reach(home, name, state="absent", force=True)
+        if len(moments) <= number:
+            break
+    assert number > 3
