@@ -37,10 +37,11 @@ def qmp(name, command, *, check=False, **arguments):
 
 
 class Home:
-    """:param root: a folder of the test's own."""
+    """:param root: a folder of the test's own; desk: another for the plays, where that one is soon full."""
 
-    def __init__(self, root):
+    def __init__(self, root, desk=None):
         self.root = Path(root)
+        self.desk = Path(desk or root)
         self.runtime = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
         self.mark = uuid.uuid4().hex[:8]
         self.state, self.data, self.cache = (self.root / word for word in ("state", "data", "cache"))
@@ -81,12 +82,12 @@ class Home:
     def begin(self, *tasks, **variables):
         """An ansible-playbook that runs the tasks; :meth:`end` waits for it."""
         self._plays += 1
-        file = self.root / f"play-{self._plays}.json"
+        file = self.desk / f"play-{self._plays}.json"
         file.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": list(tasks)}]))
         settings = {"ANSIBLE_STDOUT_CALLBACK": "results", "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS), "ANSIBLE_LOCALHOST_WARNING": "false"}
         program = shutil.which("ansible-playbook", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-        env = {**self.environment, **settings, "ANSIBLE_HOME": str(self.root / "ansible"), **variables}
-        return subprocess.Popen([program, str(file)], env=env, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        env = {**self.environment, **settings, "ANSIBLE_HOME": str(self.desk / "ansible"), **variables}
+        return subprocess.Popen([program, str(file)], env=env, cwd=self.desk, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     @staticmethod
     def end(process):

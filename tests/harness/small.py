@@ -20,14 +20,14 @@ BLOCK = 1 << 16
 
 
 @pytest.fixture
-def small_home():
+def small_home(tmp_path):
     """A home on the small file system."""
     folder = os.environ.get("MAQET_TEST_SMALL")
     if not folder:
         pytest.skip("scripts/test makes the small file system")
     root = Path(folder) / f"home-{os.getpid()}"
     root.mkdir()
-    scratch = Home(root)
+    scratch = Home(root, desk=tmp_path)
     yield scratch
     scratch.close()
     shutil.rmtree(root)
