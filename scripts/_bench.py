@@ -5,7 +5,8 @@
 
 Started by scripts/bench. A figure means something only against its neighbour in the same table; what many devices cost is
 counted in this process.
-Machines are declared before; their start is measured. They have no disk: the firmware of those that are up runs on, on both sides.
+Starts are of machines that were declared before, without a disk: the firmware of those that are up runs on, on both sides.
+Machines that are made have an overlay each.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ansible_collections.maqet.qemu.tests.harness.wire import Wire
 
 ROUNDS = int(os.environ.get("MAQET_BENCH_ROUNDS", "5"))
 TASKS = 10
+MAKES = 20
 # What ended before each measurement has its time to be cleared away: it belongs to neither side.
 PAUSE = 0.5
 PARALLEL = min(32, 4 * (os.cpu_count() or 1))
@@ -42,9 +44,19 @@ DEVICES, REPEATS = 50, 20
 def start_ours(home, names, supervisor):
     """Seconds until every machine's QMP has answered, and the command lines they run with."""
     reach_all(home, [Wish(name, RAW, state="present", supervisor=supervisor) for name in names], parallel=PARALLEL)
+    return bring_up(home, names, [Wish(name, state="started") for name in names])
+
+
+def make_ours(home, names, supervisor, image):
+    """The same of machines that are not declared yet, with an overlay each."""
+    raw = {**RAW, "disks": [{"name": "root", "image": image, "size": "8GiB"}]}
+    return bring_up(home, names, [Wish(name, raw, supervisor=supervisor) for name in names])
+
+
+def bring_up(home, names, wishes):
     time.sleep(PAUSE)
     begun = time.monotonic()
-    outcomes = reach_all(home, [Wish(name, state="started") for name in names], parallel=PARALLEL)
+    outcomes = reach_all(home, wishes, parallel=PARALLEL)
     seconds = time.monotonic() - begun
     for outcome in outcomes:
         if outcome.error:
@@ -54,11 +66,13 @@ def start_ours(home, names, supervisor):
     return seconds, argvs
 
 
-def start_bare(argvs, root):
-    """The same command lines as plain processes, the same number at once."""
+def start_bare(argvs, root, image=None):
+    """The same command lines as plain processes, the same number at once; with an image each gets an overlay first."""
 
     def one(argv):
         folder = tempfile.mkdtemp(dir=root)
+        if image:
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "qcow2", f"{folder}/root.qcow2", "8G"], check=True)
         with open(f"{folder}/events", "wb") as events:
             # A session each, as ours have: the kernel's autogroups share out the processors by session.
             argv = [rewritten(word, folder) for word in argv]
@@ -80,7 +94,7 @@ def start_bare(argvs, root):
 
 def rewritten(word, folder):
     """An argument with its files and sockets in ``folder``."""
-    return re.sub(r"/[^,=:]*/(\w+\.(?:sock|log|pid))", rf"{folder}/\1", word)
+    return re.sub(r"/[^,=:]*/(\w+\.(?:sock|log|pid|qcow2))", rf"{folder}/\1", word)
 
 
 def answers(path):
@@ -110,6 +124,25 @@ def starts(root):
     finally:
         home.close()
     return rows
+
+
+def makes(root):
+    home = Home(f"{root}/makes")
+    image = f"{root}/image.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "4G"], check=True)
+    seconds = {"systemd": [], "process": [], "bare": []}
+    names = [home.name(str(number)) for number in range(MAKES)]
+    try:
+        make_ours(home, [home.name("warm")], "auto", image)
+        for _round in range(ROUNDS):
+            for supervisor in ("systemd", "process"):
+                took, argvs = make_ours(home, names, supervisor, image)
+                seconds[supervisor].append(took)
+            seconds["bare"].append(start_bare(argvs, root, image))
+    finally:
+        home.close()
+    rows = ((supervisor, seconds[supervisor]) for supervisor in ("systemd", "process"))
+    return [(f"make and start {MAKES} ({name})", took, "qemu-img create, bare QEMU", seconds["bare"], 1.3) for name, took in rows]
 
 
 def tasks(root):
@@ -207,7 +240,7 @@ def main():
     print(f"{PARALLEL} machines at once, medians of {ROUNDS} rounds; tasks: medians of {TASKS} in one play")
     print(f"{'':32} {'ours':>9} {'bare':>9}  {'ratio':>6}  {'at most':>7}")
     with tempfile.TemporaryDirectory(prefix="mb") as root:
-        for label, ours, against, bare, limit in [*tasks(root), *starts(root)]:
+        for label, ours, against, bare, limit in [*tasks(root), *starts(root), *makes(root)]:
             left, right = statistics.median(ours), statistics.median(bare)
             verdict = f"{limit:7.2f}" if limit else ""
             print(f"{label:32} {left * 1000:6.0f} ms {right * 1000:6.0f} ms  {left / right:5.2f}x  {verdict}  against {against}")

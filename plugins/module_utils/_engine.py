@@ -150,7 +150,7 @@ class Engine:
             return {}
         from ._host.bases import find_bases
 
-        return await find_bases(self.host.images, new, Deadline(wish.timeout))
+        return await find_bases(self.host, new, Deadline(wish.timeout))
 
     async def _renew(self, wish: Wish, old: Record | None, *, check: bool) -> Record | None:
         """The record as the task wants it; None when nothing is stored and nothing declared."""

@@ -17,6 +17,7 @@ from .._plan.steps import MakeDisk
 from .._spec.disk_file import DiskFile, disk_files
 from .._spec.size import format_size
 from .deadline import Deadline
+from .host import Host
 from .images import Image, Images
 from .qemu_img import base_facts, chain
 
@@ -24,27 +25,35 @@ Base = dict[str, Any]
 """``{image, content, file, format, stamp}``: as declared, sha256 of what was fetched, where it is, ``[bytes, mtime in ns]``."""
 
 
-async def find_bases(images: Images, new: Record, deadline: Deadline) -> dict[str, Base]:
+async def find_bases(host: Host, new: Record, deadline: Deadline) -> dict[str, Base]:
     """What each disk that is yet to be made can be made of; one whose image must be fetched first is left out.
 
     :raises MaqetError: naming the disk whose image is not there and cannot be fetched, or does not fit.
     """
     items = [item for item in unmade(new) if item.image]
-    found = await asyncio.gather(*(_find(images, new, item, deadline) for item in items))
+    found = await asyncio.gather(*(_find(host, new, item, deadline) for item in items))
     return {item.disk: base for item, base in zip(items, found) if base}
 
 
-async def _find(images: Images, new: Record, item: DiskFile, deadline: Deadline) -> Base | None:
+async def _find(host: Host, new: Record, item: DiskFile, deadline: Deadline) -> Base | None:
     option, image = f"disks[{item.disk}].image", item.image or ""
     if "/" in image:
-        facts = await base_facts(option, image)
+        facts = await _facts(host, option, image)
         _check_fits(option, item, facts["virtual-size"])
         return {"image": image, "content": "", "file": image, "format": facts["format"], "stamp": stamp(image)}
     source = source_of(new, item)
-    known = await images.find(source, deadline) if source else images.known(image)
+    known = await host.images.find(source, deadline) if source else host.images.known(image)
     if not known and not source:
         raise SpecError(option, f"there is no image {image!r} here", hint="Declare it under images, or fetch it with maqet_image; a path begins with /")
     return base_of(item, known) if known else None
+
+
+async def _facts(host: Host, option: str, image: str) -> dict[str, Any]:
+    """Many machines of one task lie on one image: it is looked at once."""
+    async with host.probing:
+        if image not in host.looked:
+            host.looked[image] = await base_facts(option, image)
+        return host.looked[image]
 
 
 def base_of(item: DiskFile, image: Image) -> Base:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from .._plan.record import Record
 from .paths import Paths, find_paths
@@ -34,6 +34,7 @@ class Host:
         self._probing: asyncio.Lock | None = None
         self._keeper: Keeper | None = None
         self._images: Images | None = None
+        self.looked: dict[str, dict[str, Any]] = {}
         # Whether what was found out may be stored for later tasks: not in check mode.
         self.keeps = True
 
@@ -85,6 +86,7 @@ class Host:
     async def close(self) -> None:
         """End what was opened for the machines of one task; all of it opens again when needed."""
         self._keeper = self._probing = self._images = None
+        self.looked.clear()
         if self._systemd is not None:
             await self._systemd.close()
             self._systemd = None

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from typing import Any
@@ -58,10 +59,7 @@ async def make_disk(disk: DiskFile, base: dict[str, Any] | None = None, *, anew:
             await _copy(disk, base, temporary)
         else:
             await _create(disk, base, temporary)
-        os.chmod(temporary, 0o600)
-        make_durable(temporary)
-        os.replace(temporary, disk.file)
-        make_durable(os.path.dirname(disk.file))
+        await asyncio.to_thread(put_in_place, temporary, disk.file)
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
@@ -78,6 +76,14 @@ async def _copy(disk: DiskFile, base: dict[str, Any], file: str) -> None:
     await run_aside([find_program("qemu-img", _HINT), "convert", "-q", "-f", base["format"], "-O", disk.format, base["file"], file], timeout=_COPY_SECONDS)
     if disk.size:
         await grow_disk(disk._replace(file=file))
+
+
+def put_in_place(temporary: str, file: str) -> None:
+    """Under its final name, ours alone, and still whole after a power cut."""
+    os.chmod(temporary, 0o600)
+    make_durable(temporary)
+    os.replace(temporary, file)
+    make_durable(os.path.dirname(file))
 
 
 def make_durable(path: str) -> None:
