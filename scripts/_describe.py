@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from ansible_collections.maqet.qemu.plugins.doc_fragments import devices, machine
+from ansible_collections.maqet.qemu.plugins.doc_fragments import devices, first_boot, machine
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.name import NAME_EXPECTS, NAME_PATTERN
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import LIVE, Option, argument_spec, expects, json_schema
@@ -41,6 +41,8 @@ from __future__ import annotations
 from typing import Any
 '''
 
+VEILED_HEAD = "# What may hold a guest's passwords, and Ansible does not mask.\nVEILED = "
+
 NAME = Option("name", required=True, pattern=NAME_PATTERN, expects=NAME_EXPECTS)
 NAME_WORDS = {"description": ["The machine's name. It becomes its unit, its directory and QEMU's name of the guest.", "For example V(web)."]}
 # Ansible's markup: O(an option), RV(a result), V(a value), C(code), M(a module).
@@ -52,7 +54,7 @@ _EXAMPLE = re.compile(r"^For example .*?\.(?: |$)")
 
 def documentation():
     """What the documentation says of each option, by name, those inside dicts under ``suboptions``."""
-    fragments = [yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"] for fragment in (machine, devices)]
+    fragments = [yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"] for fragment in (machine, devices, first_boot)]
     return {"name": NAME_WORDS, **{name: said for fragment in fragments for name, said in fragment.items()}}
 
 
@@ -105,7 +107,7 @@ def when(option, holder):
     """When a change of it takes effect."""
     if holder and holder.type == "keyed" and (option.name in holder.key or holder.whole):
         return when(holder, None)
-    if option.type == "map":
+    if option.type == "map" and not option.optional:
         return "see its keys"
     if option.change != LIVE:
         return "impossible" if option.refuse else "next start"
@@ -207,7 +209,13 @@ def _may_be_a_number(option):
 
 def arguments():
     """The argument spec as Python."""
-    return f"{ARGUMENTS_HEAD}\nARGUMENTS: dict[str, Any] = {_python(argument_spec(OPTIONS), 0, top=True)}\n"
+    veiled = [option.name for option in OPTIONS if _has_secrets(option)]
+    return f"{ARGUMENTS_HEAD}\nARGUMENTS: dict[str, Any] = {_python(argument_spec(OPTIONS), 0, top=True)}\n\n{VEILED_HEAD}{_python(veiled, 0)}\n"
+
+
+def _has_secrets(option):
+    """Those that Ansible itself does not mask."""
+    return (option.secret and option.type != "str") or any(map(_has_secrets, option.options))
 
 
 def _python(value, depth, top=False):

@@ -193,9 +193,27 @@ options:
           - The host's bridge or tap device. Needed with O(nics[].network=bridge) and O(nics[].network=tap).
           - "For example V(br0)."
         type: str
+      address:
+        description:
+          - The address that the guest gives the card, with its prefix. It asks DHCP when left out. The guest is told by O(cloud_init), which
+            it needs for that; the card comes with a start only.
+          - On the network V(user) it is one of 10.0.2.0/24 or fec0::/64, the prefix may be left out, and forwards lead to it.
+          - "For example V(192.168.7.10/24)."
+        type: str
+      gateway:
+        description:
+          - The router that leads outside, in the network of O(nics[].address). None when left out, and V(10.0.2.2) on the network V(user).
+          - "For example V(192.168.7.1)."
+        type: str
+      dns:
+        description:
+          - Name servers. None when left out, and V(10.0.2.3) on the network V(user).
+          - "For example V([192.168.7.1])."
+        type: list
+        elements: str
       mac:
         description:
-          - Its address. One is made from the machine's UUID and the card's name when left out, and stays.
+          - Its hardware address. One is made from the machine's UUID and the card's name when left out, and stays.
           - "For example V(52:54:00:12:34:56)."
         type: str
       model:

@@ -26,7 +26,8 @@ from ._spec.machine import default_arch, default_machine
 
 _TOOLS = ("qemu-img", "systemctl", "setsid", "swtpm", "virtiofsd", "vde_switch", "passt")
 _NEEDED = {"qemu-img": "Install qemu-utils (Debian) or qemu-img (Fedora)", "setsid": "Install util-linux"}
-_LIBRARIES = {"qemu.qmp": "qemu.qmp>=0.0.5,<0.1", "jsonschema": "jsonschema>=4.10", "jeepney": "jeepney>=0.8", "PyYAML": "PyYAML>=6"}
+_VERSIONS = {"qemu.qmp": ">=0.0.5,<0.1", "jsonschema": ">=4.10", "jeepney": ">=0.8", "pycdlib": ">=1.12", "PyYAML": ">=6"}
+_LIBRARIES = {name: name + version for name, version in _VERSIONS.items()}
 
 
 def diagnose(arch: str | None, *, check: bool) -> dict[str, Any]:

@@ -112,13 +112,15 @@ class Engine:
         await self._change(wish, old, new, seen, outcome, check=check)
 
     async def _change(self, wish: Wish, old: Record | None, new: Record | None, seen: Observed, outcome: Outcome, *, check: bool) -> None:
+        from ._plan.first_boot import disks_by_policy
         from ._plan.plan import make_plan
 
-        if new and wish.state != "absent":
-            seen = seen._replace(bases=await self._bases(wish, new))
         # A second look, where the guest refused something or a resumed machine differs from what was declared meanwhile; a third
         # where both happened.
         for _round in range(3):
+            if new and wish.state != "absent":
+                new.anew = sorted({*new.anew, *disks_by_policy(wish, new, seen)})
+                seen = seen._replace(bases=await self._bases(wish, new))
             plan = make_plan(wish, old, new, seen)
             await self._look_ahead(plan, old, new, seen, outcome)
             record, done = new or old, outcome.actions

@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
 
 class Module(AnsibleModule):  # type: ignore[misc]
-    """Ansible's own, which also says what an unknown option was probably meant to be."""
+    """Ansible's own, which also says what an unknown option was probably meant to be, and keeps what a guest is handed out of
+    the host's log and of what -vvv shows."""
+
+    params: dict[str, Any]
+
+    def _log_invocation(self) -> None:
+        shown = self.params
+        self.params = veiled(shown)
+        super()._log_invocation()
+        self.params = shown
+
+    def _return_formatted(self, kwargs: dict[str, Any]) -> None:
+        kwargs.setdefault("invocation", {"module_args": veiled(getattr(self, "params", {}))})
+        super()._return_formatted(kwargs)
 
     def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:  # type: ignore[misc]
         checked = getattr(self, "validation_result", None)
@@ -34,6 +47,13 @@ def _named(module: Module, message: str) -> str:
     """With the machine or the image that the task is about."""
     name = module.params.get("name", module.params.get("image"))
     return f"{name}: {message}" if isinstance(name, str) else message
+
+
+def veiled(params: dict[str, Any]) -> dict[str, Any]:
+    """The same without what may hold a guest's passwords."""
+    from ._spec.arguments import VEILED
+
+    return {name: "********" if value and name in VEILED else value for name, value in params.items()}
 
 
 def _unknown(name: Any, argument_spec: dict[str, Any]) -> str:

@@ -70,7 +70,7 @@ host:
     libraries:
       description: Python libraries of the interpreter that runs the modules, and their versions.
       type: dict
-      sample: {qemu.qmp: 0.0.6, jsonschema: 4.19.2, jeepney: 0.9.0, PyYAML: 6.0.2}
+      sample: {qemu.qmp: 0.0.6, jsonschema: 4.19.2, jeepney: 0.9.0, pycdlib: 1.12.0, PyYAML: 6.0.2}
     limits:
       description: Processors, memory and free space in bytes, open files.
       type: dict

@@ -94,6 +94,7 @@ options:
 extends_documentation_fragment:
   - maqet.qemu.machine
   - maqet.qemu.devices
+  - maqet.qemu.first_boot
   - maqet.qemu.attributes
 attributes:
   check_mode:

@@ -60,6 +60,7 @@ def site_for(spec: dict[str, Any], words: dict[str, Any]) -> Site:
         "ports": {key: words["auto"] + step for step, key in enumerate(waiting)},
         "formats": {},
         "cid": 1234567,
+        "salt": "a grain",
         **seats(spec),
     }
     if nvram_name(spec):

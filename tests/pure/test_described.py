@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.maqet.qemu.plugins.doc_fragments import devices, machine
+from ansible_collections.maqet.qemu.plugins.doc_fragments import devices, first_boot, machine
 from ansible_collections.maqet.qemu.plugins.module_utils._plan import steps
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, declare, merge
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.given import given
@@ -28,7 +28,9 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs/schema/machine.json").read_text(encoding="utf-8"))
 TABLE = (ROOT / "docs/live-changes.md").read_text(encoding="utf-8")
 VALIDATOR = Draft202012Validator(SCHEMA)
-DOCUMENTED = {name: said for fragment in (machine, devices) for name, said in yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"].items()}
+DOCUMENTED = {
+    name: said for fragment in (machine, devices, first_boot) for name, said in yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"].items()
+}
 # What the table says of each option: when a change takes effect, and how far.
 ROWS = {row[1].strip(" `"): (row[3].strip(), row[4].strip()) for row in (line.split("|") for line in TABLE.splitlines()) if len(row) == 6 and "`" in row[1]}
 FILES = sorted((ROOT / "docs/examples").glob("*.yml"))

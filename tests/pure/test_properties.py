@@ -25,7 +25,7 @@ settings.load_profile("quick")
 def values(option):
     """Values that an option takes; those of secrets are shown to nobody, whatever they are."""
     if option.secret:
-        return st.just(VEIL)
+        return st.dictionaries(TEXTS, st.just(VEIL), max_size=3) if option.type == "dict" else st.just(VEIL)
     if option.options:
         inner = declarations(option.options)
         return inner if option.type == "map" else elements(option, inner)
@@ -89,6 +89,18 @@ def test_a_secret_is_shown_to_nobody():
     old, new = (declare({"display": {"type": "vnc", "password": word}}) for word in ("hunter-1", "hunter-2"))
     (change,) = compare(OPTIONS, old, new)
     shown = [spell(OPTIONS, new), conceal(OPTIONS, {"display": {"type": "vnc", "password": "hunter-2"}}), readable(change), describe(change)]
+    assert "hunter" not in repr(shown)
+
+
+def test_what_a_guest_is_handed_is_shown_to_nobody():
+    raws = [
+        {"cloud_init": {"user_data": {"password": word}}, "ignition": {"ignition": word}, "credentials": {"a": word, "b": "hunter"}}
+        for word in ("hunter-1", "hunter-2")
+    ]
+    changes = compare(OPTIONS, *map(declare, raws))
+    assert [readable(change) for change in changes] == [(VEIL, f"{VEIL} (changed)")] * 2 + [({"a": VEIL, "b": VEIL}, {"a": f"{VEIL} (changed)", "b": VEIL})]
+    added = compare(OPTIONS, declare({}), declare(raws[0]))
+    shown = [spell(OPTIONS, declare(raws[0])), conceal(OPTIONS, raws[0]), *map(describe, [*changes, *added]), *map(readable, added)]
     assert "hunter" not in repr(shown)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.maqet.qemu.plugins.module_utils._host.firmware import make_nvram
+from ansible_collections.maqet.qemu.plugins.module_utils._host.seed import make_volume
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import blueprint, declare, private_files
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.disk_file import disk_files
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.firmware import image as firmware_image
@@ -75,8 +76,8 @@ def make_disks(spec: dict[str, Any], site: Any) -> None:
                 subprocess.run(["qemu-img", "create", "-q", "-f", disk.format, *base, disk.file, *size], check=True)
     if nvram_name(spec):
         make_nvram(firmware_image(spec, site)["template"], f"{site.directory}/{nvram_name(spec)}")
-    for path, text in private_files(spec, site).items():
-        Path(path).write_text(text, encoding="utf-8")
+    for path, content in private_files(spec, site):
+        Path(path).write_bytes(content.encode() if isinstance(content, str) else make_volume(content))
 
 
 def free_ports(count: int) -> list[int]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.maqet.qemu.plugins.module_utils._spec import image, smbios
+from ansible_collections.maqet.qemu.plugins.module_utils._spec import cloud_init, handed, image, smbios
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, blueprint, declare
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import walk
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.part import hot_plug
@@ -19,6 +19,7 @@ CASES = [pytest.param(case, id=case["name"]) for case in spec_cases()]
 OF_THE_HOST = {
     "labels",
     "protect",
+    "cloud_init_on_change",
     "disks.on_remove",
     "restart_policy",
     "resources",
@@ -30,7 +31,7 @@ OF_THE_HOST = {
 # Shown by what they do: test_discard, test_board.py, test_helpers.py of the tier modules, the guests' own tests.
 SHOWN_ELSEWHERE = {"disks.discard", "watchdog.action", "nics.link", "balloon", "shares.path", "shares.readonly"}
 OF_THE_HOST |= {path for path, _option in walk(image.OPTIONS)}
-SHOWN_ELSEWHERE |= {path for path, _option in walk(smbios.OPTIONS)}
+SHOWN_ELSEWHERE |= {path for path, _option in walk((*smbios.OPTIONS, *cloud_init.OPTIONS, *handed.OPTIONS))} | {"nics.gateway", "nics.dns"}
 # Video and ISA devices do not come and go.
 FIXED = {"VGA", "virtio-gpu-pci", "virtio-vga", "bochs-display", "qxl-vga", "cirrus-vga", "vmware-svga", "ati-vga", "ramfb", "ib700"}
 # These need a program that runs beside QEMU, or a device of the host.

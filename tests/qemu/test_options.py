@@ -139,6 +139,9 @@ def change(case, machine) -> None:
     machine.settled(case["after"], waits)
     if waits:
         assert question is None or machine.shows(question) == bool(case.get("same"))
+        if case.get("rests"):
+            assert machine.reach(case["after"], on_restart_needed="restart", force=True).changed is False
+            machine.reach(case["after"], state="stopped", force=True)
         restarted = machine.reach(case["after"], on_restart_needed="restart", force=True)
         assert (restarted.pending_restart, restarted.vm["status"]) == ([], "paused")
         machine.settled(case["after"])

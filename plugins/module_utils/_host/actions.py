@@ -17,7 +17,7 @@ from .._plan import steps as step_types
 from .._plan.diff import settle_untold
 from .._plan.record import Record
 from .._plan.wish import Observed, Wish
-from .._spec.declaration import OPTIONS, helpers, private_files
+from .._spec.declaration import OPTIONS, helpers
 from .._spec.helper import Helper
 from .._spec.network import descriptors
 from .._spec.option import cold
@@ -27,7 +27,7 @@ from .adjust import adjust
 from .deadline import Deadline
 from .host import Host
 from .liveness import living_pid
-from .paths import write_private
+from .private import write_files
 from .qmp import open_monitor, tell
 from .render import render, render_anew
 from .supervisor import Service
@@ -165,8 +165,7 @@ async def start(work: Work, step: step_types.Start) -> None:
         helpers=_helpers(record),
         joins=_joins(record),
     )
-    for path, text in private_files(record.applied or record.declared, record.site()).items():
-        write_private(path, text)
+    write_files(record, record.applied or record.declared, as_before=step.as_before)
     work.seen = await launch.launch(record, work.host.supervisor(record), service, work.deadline)
     record.qemu_version = work.seen.qemu_version
 

@@ -11,9 +11,11 @@ import stat
 from typing import Any
 
 from .._errors import HostError
+from .._spec.cloud_init import has_seed
 from .._spec.declaration import helpers
 from .._spec.site import Site
 from .helpers import find_helper
+from .seed import find_library
 
 _VSOCK = "/dev/vhost-vsock"
 _BRIDGE_CONF = "/etc/qemu/bridge.conf"
@@ -30,6 +32,8 @@ def check_needs(spec: dict[str, Any], site: Site) -> None:
         find_helper(helper)
     if spec["vsock"]:
         _check_vsock()
+    if has_seed(spec):
+        find_library()
     for name, nic in spec["nics"].items():
         if nic["network"] in ("bridge", "tap"):
             check = _why_no_bridge if nic["network"] == "bridge" else _why_no_tap

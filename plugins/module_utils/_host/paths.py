@@ -133,7 +133,7 @@ def last_words(path: str, start: int = 0, lines: int = 15) -> list[str]:
         return []
 
 
-def write_private(path: str, text: str, *, durable: bool = True) -> None:
+def write_private(path: str, content: str | bytes, *, durable: bool = True) -> None:
     """Replace a file of ours (0600) at once or not at all.
 
     :param durable: it is still whole after a power cut; not worth its time for what is written anew at each start.
@@ -141,8 +141,8 @@ def write_private(path: str, text: str, *, durable: bool = True) -> None:
     temporary = f"{path}.{os.getpid()}.new"  # what QEMU can do is written by any task that asks it
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             if durable:
                 os.fsync(file.fileno())

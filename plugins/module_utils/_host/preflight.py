@@ -14,6 +14,7 @@ from .._plan.plan import Plan
 from .._plan.record import Record
 from .._plan.steps import Adjust, Define, MakeNvram, Start
 from .._plan.wish import Observed
+from .._spec.cloud_init import has_seed
 from .._spec.declaration import helpers, host_files
 from .._spec.firmware import image
 from .._spec.forward import forwards
@@ -25,7 +26,7 @@ from .paths import SOCKET_PATH_MAX, check_readable
 from .probe import find_qemu
 
 # Options that need programs and devices of the host.
-_WANTING = ("tpm", "vsock", "shares", "nics")
+_WANTING = ("tpm", "vsock", "shares", "nics", "cloud_init")
 
 
 async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list[str]:
@@ -76,7 +77,7 @@ def _held(new: Record, seen: Observed) -> set[tuple[str, int]]:
 
 
 def _wants(spec: dict[str, Any]) -> bool:
-    return spec["tpm"] or spec["vsock"] or bool(spec["shares"]) or any(nic["network"] != "user" for nic in spec["nics"].values())
+    return spec["tpm"] or spec["vsock"] or bool(spec["shares"]) or has_seed(spec) or any(nic["network"] != "user" for nic in spec["nics"].values())
 
 
 def _check_firmware(plan: Plan, new: Record) -> None:

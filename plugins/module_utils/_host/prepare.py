@@ -51,6 +51,7 @@ def _blank(host: Host, wish: Wish) -> Record:
 async def _identify(host: Host, old: Record | None, new: Record, *, keep: bool) -> None:
     spec, stored = new.declared, new.identity
     identity: dict[str, Any] = {"uuid": stored.get("uuid") or str(uuid.uuid4())}
+    identity["salt"] = stored.get("salt") or uuid.uuid4().hex
     board = (spec["arch"], spec["machine"])
     same = old is not None and (old.declared["arch"], old.declared["machine"]) == board
     identity["machine"] = stored["machine"] if same else await _versioned(host, *board, keep=keep)

@@ -41,7 +41,7 @@ def _compare(options: tuple[Option, ...], before: dict[str, Any], after: dict[st
             continue
         here = f"{path}.{option.name}" if path else option.name
         spot = (*where, option.name)
-        if option.type == "map":
+        if option.type == "map" and not (option.optional and None in (old, new)):
             yield from _compare(option.options, old or {}, new or {}, here, spot)
         elif option.type == "keyed":
             yield from _compare_keyed(option, old or {}, new or {}, here, spot)
@@ -93,6 +93,8 @@ def settle_untold(options: tuple[Option, ...], applied: dict[str, Any], declared
 
 def readable(change: Change) -> tuple[Any, Any]:
     """A change's values before and after, as a user would write them."""
+    if change.option.secret:
+        return _veiled(change.before), _veiled(change.after, change.before)
     spell = _spell_element if change.where[-1] != change.option.name else spell_option
     return spell(change.option, change.before), spell(change.option, change.after)
 
@@ -100,14 +102,15 @@ def readable(change: Change) -> tuple[Any, Any]:
 def spell(options: tuple[Option, ...], spec: dict[str, Any]) -> dict[str, Any]:
     """A normal form as a user would write it; what is empty stays out."""
     spelled = {option.name: spell_option(option, spec.get(option.name)) for option in options}
-    return {name: value for name, value in spelled.items() if value not in (None, {}, [])}
+    kept = {option.name for option in options if option.optional}
+    return {name: value for name, value in spelled.items() if value not in (None, {}, []) or (value == {} and name in kept)}
 
 
 def spell_option(option: Option, value: Any) -> Any:
     if value is None:
         return None
     if option.secret:
-        return VEIL
+        return _veiled(value)
     if option.type == "size":
         return format_size(value)
     if option.type == "map":
@@ -115,6 +118,13 @@ def spell_option(option: Option, value: Any) -> Any:
     if option.type == "keyed":
         return [_spell_element(option, element) for element in value.values()]
     return value
+
+
+def _veiled(value: Any, before: Any = None) -> Any:
+    """A veil for each secret, and whether it is another one than before."""
+    if isinstance(value, dict):
+        return {name: _veiled(item, (before or {}).get(name)) for name, item in value.items()}
+    return value and (VEIL if before in (None, value) else f"{VEIL} (changed)")
 
 
 def _spell_element(option: Option, element: Any) -> Any:
@@ -129,7 +139,7 @@ def conceal(options: tuple[Option, ...], raw: dict[str, Any]) -> dict[str, Any]:
 
 def _conceal(option: Option, value: Any) -> Any:
     if option.secret:
-        return VEIL
+        return VEIL if option.type == "text" else _veiled(value)
     if option.options and isinstance(value, list):
         return [conceal(option.options, item) for item in value]
     return conceal(option.options, value) if option.options and isinstance(value, dict) else value

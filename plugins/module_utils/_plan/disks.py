@@ -59,8 +59,9 @@ def once(steps: list[Step]) -> list[Step]:
     return kept
 
 
-def check_recreate(wish: Wish, new: Record, seen: Observed) -> None:
+def check_recreate(wish: Wish, new: Record, seen: Observed, *, restarts: bool = False) -> None:
     """
+    :param restarts: the machine is restarted for another reason.
     :raises MaqetError: a disk that cannot be made anew, or not now. Nothing of it has been stored then.
     """
     own = {item.disk for item in disk_files(new.declared, new.site()) if item.owned}
@@ -76,6 +77,6 @@ def check_recreate(wish: Wish, new: Record, seen: Observed) -> None:
             "recreate: the saved memory of the suspended machine is of its disks as they are", hint="state: restarted with force: true gives it up"
         )
     stays = wish.state in ("started", "paused", "present", "suspended")
-    if seen.alive and stays and not (wish.on_restart_needed == "restart" and wish.state != "suspended"):
+    if seen.alive and stays and not restarts and not (wish.on_restart_needed == "restart" and wish.state != "suspended"):
         hint = "on_restart_needed: restart, or state: stopped first"
         raise RefusedError(f"recreate: the running machine has {', '.join(new.anew)} in use", hint=hint)

@@ -15,6 +15,7 @@ from .._spec.firmware import image, nvram_name
 from .._spec.option import NEXT_START, cold
 from .diff import Change, compare
 from .disks import check_recreate, disk_steps
+from .first_boot import wants_restart, without_seed
 from .live import Lack, after_start, to_apply
 from .record import Record
 from .steps import Adjust, Define, Discard, MakeNvram, Remove, Restore, Start, Step, Stop, Suspend, Tell
@@ -70,12 +71,12 @@ def make_plan(wish: Wish, old: Record | None, new: Record | None, seen: Observed
     changes = tuple(compare(OPTIONS, old.declared if old else {}, new.declared))
     if old:
         _refuse_impossible(changes, new)
+    lack = to_apply(new, seen) if seen.alive else Lack([], (), ())
     if new.anew:
-        check_recreate(wish, new, seen)
+        check_recreate(wish, new, seen, restarts=wants_restart(new, lack.pending))
     steps: list[Step] = []
     if old is None or old != new:
         steps.append(Define(new=old is None, paths=tuple(change.path for change in changes) if old else ()))
-    lack = to_apply(new, seen) if seen.alive else Lack([], (), ())
     more, pending, status = _reach(wish, new, seen, lack)
     stays = not any(isinstance(step, (Start, Stop)) for step in more)
     return Plan((*steps, *more), changes, pending, status, lack.reasons if stays else ())
@@ -106,8 +107,10 @@ def _reach(wish: Wish, new: Record, seen: Observed, lack: Lack) -> tuple[list[St
         return _reach_from_rest(wish, new, seen)
     live, pending = lack.steps, lack.pending
     stays = wish.state in ("started", "paused", "present")
-    again = wish.state == "restarted" or (bool(pending or new.anew) and wish.on_restart_needed == "restart" and stays)
-    if pending and wish.on_restart_needed == "fail" and stays:
+    by_seed = wants_restart(new, pending)
+    heavy = by_seed or bool(without_seed(pending) or new.anew)
+    again = wish.state == "restarted" or (stays and (by_seed or (heavy and wish.on_restart_needed == "restart")))
+    if pending and heavy and wish.on_restart_needed == "fail" and stays:
         raise RefusedError(f"needs a restart to take effect: {', '.join(pending)}", hint="on_restart_needed: restart or defer", pending_restart=list(pending))
     if again:
         _refuse_without_disks(new, seen)

@@ -109,6 +109,9 @@ ARGUMENTS: dict[str, Any] = {
             "name": {"type": "str", "required": True},
             "network": {"type": "str", "choices": ["user", "passt", "bridge", "tap"]},
             "interface": {"type": "str"},
+            "address": {"type": "str"},
+            "gateway": {"type": "str"},
+            "dns": {"type": "list", "elements": "str"},
             "mac": {"type": "str"},
             "model": {"type": "str"},
             "link": {"type": "str", "choices": ["up", "down"]},
@@ -124,6 +127,20 @@ ARGUMENTS: dict[str, Any] = {
             },
         },
     },
+    "cloud_init": {
+        "type": "dict",
+        "options": {
+            "user_data": {"type": "raw", "no_log": False},
+            "meta_data": {"type": "raw", "no_log": False},
+            "network_config": {"type": "raw", "no_log": False},
+            "vendor_data": {"type": "raw", "no_log": False},
+            "ssh_keys": {"type": "list", "elements": "str"},
+            "hosts": {"type": "dict"},
+        },
+    },
+    "cloud_init_on_change": {"type": "str", "choices": ["reboot", "recreate", "ignore"]},
+    "ignition": {"type": "raw", "no_log": False},
+    "credentials": {"type": "dict", "no_log": False},
     "watchdog": {
         "type": "dict",
         "options": {
@@ -146,3 +163,6 @@ ARGUMENTS: dict[str, Any] = {
         },
     },
 }
+
+# What may hold a guest's passwords, and Ansible does not mask.
+VEILED = ["cloud_init", "ignition", "credentials"]

@@ -12,11 +12,13 @@ from typing import Any
 from . import (
     boot,
     channel,
+    cloud_init,
     cpu,
     disk,
     display,
     escape,
     firmware,
+    handed,
     identity,
     image,
     inputs,
@@ -35,11 +37,12 @@ from . import (
 from .helper import Helper
 from .option import Option, complete, normalize
 from .part import Part, unique
+from .private_file import PrivateFile
 from .site import Site
 
 FAMILIES = (
     *(identity, machine, firmware, slots, cpu, memory, smbios, boot, channel, rng, display, tpm, vsock, share),
-    *(image, disk, nic, watchdog, inputs, escape, service),
+    *(image, disk, nic, cloud_init, handed, watchdog, inputs, escape, service),
 )
 OPTIONS: tuple[Option, ...] = tuple(option for family in FAMILIES for option in family.OPTIONS)
 
@@ -81,9 +84,9 @@ def helpers(spec: dict[str, Any], site: Site) -> list[Helper]:
     return [helper for family in (tpm, share, nic) for helper in family.helpers(spec, site)]
 
 
-def private_files(spec: dict[str, Any], site: Site) -> dict[str, str]:
-    """What QEMU reads from files that nobody else may read: text by path."""
-    return dict(display.private_files(spec, site))
+def private_files(spec: dict[str, Any], site: Site) -> list[PrivateFile]:
+    """What QEMU reads from files that nobody else may read."""
+    return [file for family in (display, cloud_init, handed) for file in family.private_files(spec, site)]
 
 
 def qemu_types(spec: dict[str, Any]) -> list[tuple[str, str]]:
@@ -98,7 +101,7 @@ def blueprint(spec: dict[str, Any], site: Site) -> list[Part]:
 
 def slot_names(spec: dict[str, Any], pci: Container[str]) -> list[str]:
     """The devices that take a PCIe port, by id. :param pci: the drivers that are PCI devices."""
-    return [*disk.slots(spec), *nic.slots(spec), *inputs.slots(spec), *escape.slots(spec, pci)]
+    return [*disk.slots(spec), *nic.slots(spec), *inputs.slots(spec), *escape.slots(spec, pci), *cloud_init.slots(spec)]
 
 
 def merge(stored: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from .channel import AGENT_BUS
 from .live import Tell, Wait
 from .option import LIVE, Option
 from .part import Part
+from .private_file import PrivateFile
 from .site import Site
 
 _DRIVERS = {
@@ -40,7 +41,7 @@ def _live_password(change: Any, site: Site) -> list[Any]:
         return [Wait("QEMU asks for a password, or for none, from its start on")]
     # Who looks at the screen now may stay.
     arguments = {"protocol": kind, "password": change.after, "connected": "keep"}
-    return [Tell([{"execute": "set_password", "arguments": arguments}], dict([_password_file(change.after, site)]))]
+    return [Tell([{"execute": "set_password", "arguments": arguments}], {_password_file(change.after, site).path: change.after})]
 
 
 OPTIONS = (
@@ -82,14 +83,14 @@ def types(spec: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "display.type", "chardev-spicevmc"
 
 
-def private_files(spec: dict[str, Any], site: Site) -> Iterator[tuple[str, str]]:
-    """What QEMU reads and nobody else may, with its text."""
+def private_files(spec: dict[str, Any], site: Site) -> Iterator[PrivateFile]:
+    """What QEMU reads and nobody else may."""
     if spec["display"]["password"]:
         yield _password_file(spec["display"]["password"], site)
 
 
-def _password_file(password: str, site: Site) -> tuple[str, str]:
-    return f"{site.directory}/display.password", password
+def _password_file(password: str, site: Site) -> PrivateFile:
+    return PrivateFile(f"{site.directory}/display.password", password)
 
 
 def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:
@@ -98,7 +99,7 @@ def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:
         yield Part("device", {"driver": _DRIVERS[spec["video"]], "id": "video"})
     yield Part("display", "none")
     secret = {}
-    for file, _text in private_files(spec, site):
+    for file, _content in private_files(spec, site):
         yield Part("object", {"qom-type": "secret", "id": _ID, "file": file})
         secret = {"password-secret": _ID}
     if kind == "vnc":

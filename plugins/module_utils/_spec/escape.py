@@ -24,7 +24,7 @@ _OURS = frozenset({"-name", "-uuid", "-pidfile", "-daemonize", "-S", "-qmp", "-s
 # Ids that our own devices and objects have: of two with one id QEMU refuses the second, or we would take one for the other.
 TAKEN = re.compile(
     r"(port|disk|nic|net|share|cpu|display)-.*|usb|scsi|balloon|guest-agent|spice-agent|vdagent|virtio-serial|memory|more-memory(-backend)?"
-    r"|rng(-device)?|tpm(-device)?|video|vsock|watchdog|tablet|keyboard"
+    r"|seed|rng(-device)?|tpm(-device)?|video|vsock|watchdog|tablet|keyboard"
 )
 
 

@@ -13,12 +13,15 @@ from .arguments import ARGUMENTS
 
 def given(params: dict[str, Any]) -> dict[str, Any]:
     """The spec options of a task's parameters that were given, those inside dicts too."""
-    return {name: _stripped(value) for name, value in params.items() if name in ARGUMENTS and value is not None}
+    return {name: _stripped(value, ARGUMENTS[name]) for name, value in params.items() if name in ARGUMENTS and value is not None}
 
 
-def _stripped(value: Any) -> Any:
+def _stripped(value: Any, argument: dict[str, Any]) -> Any:
+    if argument.get("type") == "raw":
+        return value
+    inner = argument.get("options", {})
     if isinstance(value, dict):
-        return {name: _stripped(item) for name, item in value.items() if item is not None}
+        return {name: _stripped(item, inner.get(name, {})) for name, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_stripped(item) for item in value]
+        return [_stripped(item, argument) for item in value]
     return value

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._errors import SpecError
-from . import network
+from . import address, network
 from .forward import forward_of, forwards
 from .helper import Helper
 from .live import Plug, Tell, Unplug, Wait
@@ -27,7 +27,8 @@ def _live(change: Any, site: Site) -> list[Any]:
     parts = plug(change.where[-1], {"nics": {change.where[-1]: change.after or change.before}}, site)
     if change.after is None:
         return [Unplug(parts)]
-    reason = network.why_later(change.after) or why_full(parts, site)
+    reason = "the guest takes its address from its seed, at a boot" if change.after["address"] else ""
+    reason = reason or network.why_later(change.after) or why_full(parts, site)
     return [Wait(reason)] if reason else [Plug(parts)]
 
 
@@ -60,6 +61,7 @@ OPTIONS = (
         options=(
             Option("name", required=True, pattern=NAME_PATTERN, expects=NAME_EXPECTS),
             *network.OPTIONS,
+            *address.OPTIONS,
             Option("mac", pattern="^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$", expects="six pairs of hex digits, such as 52:54:00:12:34:56"),
             Option("model", "str", "virtio-net-pci", pattern="^[A-Za-z0-9_.-]+$", expects="a network device of QEMU, such as virtio-net-pci or e1000e"),
             Option("link", "str", "up", choices=("up", "down"), change=LIVE, live=_live_link, told=True),
@@ -104,6 +106,7 @@ def check(spec: dict[str, Any]) -> Iterator[SpecError]:
     macs: dict[str, str] = {}
     for name, nic in spec["nics"].items():
         yield from network.check(name, nic)
+        yield from address.check(name, nic)
         mac = (nic["mac"] or "").lower()
         if mac and int(mac[:2], 16) & 1:
             yield SpecError(f"nics[{name}].mac", f"{nic['mac']} is a multicast address", hint="Its first byte must be even, such as 52")
@@ -130,6 +133,8 @@ def plug(name: str, spec: dict[str, Any], site: Site) -> list[Part]:
     lines = [f"{f.listener}-:{f.guest}" for f in forwards({"nics": {name: nic}}, site.identity)]
     if lines and nic["network"] == "user":
         netdev["hostfwd"] = [{"str": line} for line in lines]
+    if nic["network"] == "user" and nic["address"] and ":" not in nic["address"]:
+        netdev["dhcpstart"] = nic["address"].partition("/")[0]  # where forwards lead to
     mac = nic["mac"] or site.identity["macs"].get(name)
     device = {"driver": nic["model"], "id": f"nic-{name}", **bus(f"nic-{name}", site), "netdev": f"net-{name}", "mac": mac}
     return [Part("netdev", netdev), Part("device", device)]

@@ -19,7 +19,7 @@ from . import size
 LIVE = "live"
 NEXT_START = "next start"
 
-_ARGUMENT_TYPES = {"size": "str", "map": "dict"}
+_ARGUMENT_TYPES = {"size": "str", "map": "dict", "text": "raw"}
 _SCHEMA_TYPES = {"str": "string", "size": "string", "path": "string", "int": "integer", "bool": "boolean", "dict": "object", "map": "object"}
 
 
@@ -29,7 +29,7 @@ class Option:
 
     :param type: ``str``, ``int``, ``bool``, ``path``, ``size`` (normal form: bytes), ``dict`` (free),
         ``list`` (of ``elements``), ``map`` (a dict with ``options``), ``keyed`` (a list of dicts with ``options``,
-        normal form: a dict by the values of ``key`` joined by ``/``).
+        normal form: a dict by the values of ``key`` joined by ``/``), ``text`` (or a dict that becomes one in ``language``).
     :param expects: what is allowed, for messages, where a pattern or a range does not say it.
     :param change: :data:`LIVE` or :data:`NEXT_START`: when a change of it reaches a running machine.
     :param refuse: given the values before and after, why that change is impossible, or None.
@@ -38,6 +38,7 @@ class Option:
     :param device: id of the device by which QEMU shows that the option is in force; ``{}`` is an element's name.
     :param told: the command line cannot carry it: QEMU is told after each start.
     :param whole: a ``keyed`` option whose elements are compared as wholes, not by their options.
+    :param optional: a ``map`` that is not there (None) is another thing than an empty one.
     :param secret: its value is shown to nobody.
     :param note: how far a change goes while the machine runs, for the documentation.
     """
@@ -60,6 +61,8 @@ class Option:
     device: str = ""
     told: bool = False
     whole: bool = False
+    optional: bool = False
+    language: str = ""
     secret: bool = False
     note: str = ""
 
@@ -78,7 +81,8 @@ def _argument(option: Option) -> dict[str, Any]:
     if option.required:
         argument["required"] = True
     if option.secret:
-        argument["no_log"] = True
+        # Ansible takes each word and number within a dict for a secret, and masks it wherever it comes up: those we hide ourselves.
+        argument["no_log"] = option.type == "str"
     if option.choices:
         argument["choices"] = list(option.choices)
     if option.options:
@@ -106,7 +110,7 @@ def _property(option: Option) -> dict[str, Any]:
         return {"type": "array", "items": {"type": _SCHEMA_TYPES[option.elements]}}
     if option.type == "map":
         return json_schema(option.options)
-    schema: dict[str, Any] = {"type": _SCHEMA_TYPES[option.type]}
+    schema: dict[str, Any] = {"type": ["string", "object"] if option.type == "text" else _SCHEMA_TYPES[option.type]}
     bounds = {"minimum": option.minimum, "maximum": option.maximum}
     if option.type == "int":
         schema.update({name: bound for name, bound in bounds.items() if bound is not None})
@@ -150,7 +154,7 @@ def normalize(options: tuple[Option, ...], raw: dict[str, Any], path: str = "") 
 
 def _normal(option: Option, value: Any, path: str) -> Any:
     if option.type == "map":
-        return normalize(option.options, value or {}, path)
+        return None if option.optional and value is None else normalize(option.options, value or {}, path)
     if option.type == "keyed":
         return _keyed(option, value or [], path)
     if value is None:
@@ -159,6 +163,10 @@ def _normal(option: Option, value: Any, path: str) -> Any:
         return [] if option.type == "list" else {} if option.type == "dict" else None
     if option.type == "size":
         return _bytes(option, value, path)
+    if option.type == "text":
+        from .text import write
+
+        return write(value, option.language)
     return value
 
 
@@ -204,7 +212,7 @@ def complete(options: tuple[Option, ...], spec: dict[str, Any]) -> dict[str, Any
 
 def _completed(option: Option, value: Any) -> Any:
     if option.type == "map":
-        return complete(option.options, value)
+        return value and complete(option.options, value)
     if option.type == "keyed" and option.options:
         return {name: complete(option.options, element) for name, element in value.items()}
     return value
@@ -220,7 +228,7 @@ def _cold(option: Option, value: Any) -> Any:
         return option.default
     if option.type == "keyed":
         return {name: cold(option.options, element) for name, element in value.items()}
-    return cold(option.options, value)
+    return value and cold(option.options, value)
 
 
 def walk(options: tuple[Option, ...], path: str = "") -> Iterator[tuple[str, Option]]:

@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is on the disk that cloud-init reads (docs: https://docs.cloud-init.io, data source NoCloud).
+
+The guest takes itself for a new one when ``instance-id`` changes, and then does all of a first boot again. So only that
+changes it which a first boot alone does; hosts and network are brought up to date at each boot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from typing import Any
+
+from .address import static
+from .site import Site
+from .text import CLOUD_CONFIG, read, write
+
+_INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,14}")
+_BEGIN, _END = "# maqet.qemu: begin", "# maqet.qemu: end"
+# Where cloud-init writes /etc/hosts itself (manage_etc_hosts) it does so from these templates, after it ran this.
+_HOSTS = f"""for file in /etc/hosts /etc/cloud/templates/hosts.*.tmpl; do
+  test -f "$file" || continue
+  {{ sed '/^{_BEGIN}$/,/^{_END}$/d' "$file"; printf '%s\\n' '{_BEGIN}' "$@" '{_END}'; }} >"$file.new"
+  cmp -s "$file" "$file.new" || cat "$file.new" >"$file"
+  rm "$file.new"
+done
+"""
+# A user's lists of the same name stay as they are, ours is behind (cloud-init's docs: Merging user data sections).
+_MERGE = [{"name": "list", "settings": ["append"]}, {"name": "dict", "settings": ["no_replace", "recurse_list"]}]
+# By itself cloud-init looks at the network at a first boot only (up to 26.2).
+_UPDATES = {"updates": {"network": {"when": ["boot-new-instance", "boot"]}}}
+
+
+def contents(spec: dict[str, Any], site: Site) -> dict[str, str]:
+    """The files by their names."""
+    given = spec["cloud_init"] or {"user_data": None, "meta_data": None, "network_config": None, "vendor_data": None, "ssh_keys": [], "hosts": {}}
+    network = given["network_config"] if given["network_config"] is not None else _network(spec, site)
+    ours = given["network_config"] is None and network is not None
+    vendor = given["vendor_data"] if given["vendor_data"] is not None else write(_UPDATES, "cloud-config") if ours else None
+    once = {"user-data": given["user_data"] or CLOUD_CONFIG + "\n", "vendor-data": given["vendor_data"], "meta-data": _meta(given, site)}
+    meta = {"instance-id": f"{site.identity['uuid']}-{digest(once, site)}", **once["meta-data"]}
+    files = {"meta-data": write(meta, "yaml"), "user-data": _with_hosts(once["user-data"], given["hosts"]), "vendor-data": vendor, "network-config": network}
+    return {name: text for name, text in files.items() if text is not None}
+
+
+def digest(value: Any, site: Site) -> str:
+    """Of a seed's content. It is in a path that all users of the host can see, so it is no help in guessing a password."""
+    return hmac.new(site.identity["salt"].encode(), json.dumps(value, sort_keys=True).encode(), hashlib.sha256).hexdigest()[:12]
+
+
+def _meta(given: dict[str, Any], site: Site) -> dict[str, Any]:
+    hostname = re.sub("[^A-Za-z0-9.-]", "-", site.name).strip("-.")
+    keys = {"public-keys": given["ssh_keys"]} if given["ssh_keys"] else {}
+    return {"local-hostname": hostname, **keys, **(read(given["meta_data"], "yaml") if given["meta_data"] is not None else {})}
+
+
+def _with_hosts(user: str, hosts: dict[str, str]) -> str:
+    """The user's own data, and in a part of its own what puts the hosts into /etc/hosts."""
+    if not hosts:
+        return user
+    from email import message_from_string
+    from email.mime.multipart import MIMEMultipart
+    from email.mime.text import MIMEText
+
+    lines = [f"{address} {name}" for name, address in sorted(hosts.items())]
+    ours = {"merge_how": _MERGE, "bootcmd": [["sh", "-c", _HOSTS, "hosts", *lines]]}
+    # A boundary by chance would make another seed each time.
+    whole = MIMEMultipart(boundary="==maqet.qemu==")
+    is_mime = user.startswith(("Content-Type:", "MIME-Version:"))
+    whole.attach(message_from_string(user) if is_mime else MIMEText(user, "plain", "utf-8"))
+    whole.attach(MIMEText(write(ours, "cloud-config"), "cloud-config", "utf-8"))
+    return whole.as_string()
+
+
+def _network(spec: dict[str, Any], site: Site) -> str | None:
+    """Version 2, each card known by its MAC."""
+    if not spec["nics"]:
+        return None
+    ethernets = {}
+    for name, nic in spec["nics"].items():
+        mac = (nic["mac"] or site.identity["macs"][name]).lower()
+        # Not every renderer of cloud-init finds a card by its MAC alone: ifupdown's wants the name that it will have.
+        interface = name if _INTERFACE.fullmatch(name) else f"nic{mac[9:].replace(':', '')}"
+        ethernets[interface] = {"match": {"macaddress": mac}, "set-name": interface, **_addresses(nic)}
+    return write({"version": 2, "ethernets": ethernets}, "yaml")
+
+
+def _addresses(nic: dict[str, Any]) -> dict[str, Any]:
+    if not nic["address"]:
+        return {"dhcp4": True}
+    found = static(nic)
+    config: dict[str, Any] = {"addresses": [found["address"]]}
+    if found["gateway"]:
+        config["routes"] = [{"to": "::/0" if ":" in found["gateway"] else "0.0.0.0/0", "via": found["gateway"]}]
+    if found["dns"]:
+        config["nameservers"] = {"addresses": found["dns"]}
+    return config
