@@ -67,6 +67,7 @@ options:
   timeout:
     description:
       - Seconds for all else, such as another task on the same machine, a start, an answer of the monitor.
+        Fetching one of O(images) may take half an hour, or this where it is longer.
     type: float
     default: 60
   force:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.diff import compare, conceal, describe, readable, spell
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.record import Record
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, declare, merge
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import element_key, normalize
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.qmp_schema import VEIL
@@ -126,3 +127,14 @@ def test_changes_lead_from_one_to_the_other(before, after):
     assert (changes == []) == (old == new)
     assert len({change.path for change in changes}) == len(changes)
     assert all(change.before != change.after for change in changes)
+
+
+def test_an_older_record_knows_its_bases():
+    """Before schema 3 an overlay lay on its image's path."""
+    raw = {"disks": [{"name": "a", "image": "/base"}, {"name": "b", "image": "/base"}, {"name": "c", "size": "1G"}]}
+    old = Record("m", "process", "/d", "/r", raw=raw, declared=declare(raw), made={"a": None, "c": 1}, identity={"formats": {"a": "qcow2"}})
+    for disk in old.declared["disks"].values():
+        del disk["copy"]
+    again = Record.load({**old.dump(), "schema": 2, "bases": {}})
+    assert again.bases == {"a": {"image": "/base", "content": "", "file": "/base", "format": "qcow2", "stamp": []}}
+    assert again.declared == declare(raw)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -114,5 +115,14 @@ class Record:
             from .._spec.declaration import upgrade
 
             record.declared, record.applied = upgrade(record.declared), record.applied and upgrade(record.applied)
+            record.bases = record.bases or {name: base for name, base in _older_bases(record) if name in record.made}
             record.schema = SCHEMA
         return record
+
+
+def _older_bases(record: Record) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Before schema 3 an overlay's base was its image's path, and nobody wrote down what it was like."""
+    formats = record.identity.get("formats", {})
+    for name, disk in record.declared["disks"].items():
+        if disk["image"]:
+            yield name, {"image": disk["image"], "content": "", "file": disk["image"], "format": formats.get(name, "raw"), "stamp": []}
