@@ -50,7 +50,7 @@ class Errand:
             return image
         if self.source.path:
             check_readable("path", self.source.path)
-        async with self.images.lock(self._lock, self.deadline, fcntl.LOCK_EX, f"fetches {self.source.place}") as lock:
+        async with self.images.lock(self._lock, self.deadline, fcntl.LOCK_EX, f"fetches {self.source.place}"):
             try:
                 # Who held the lock before may have brought it.
                 image = await self._current(wanted) or await self._name_what_is_here(wanted) or await self._fetch(wanted)
@@ -60,7 +60,6 @@ class Errand:
                 raise _explain(exc, self.images.root) from exc
             finally:
                 clean(self.stem)
-                os.unlink(lock)
 
     def content_file(self, content: str) -> str:
         return f"{self.images.root}/{content}{'-raw' if self.source.format == 'raw' else ''}.qcow2"
@@ -116,7 +115,8 @@ class Errand:
     async def _fetch(self, wanted: Sum | None) -> Image:
         file, facts, sums = await self._verified(wanted)
         self.witness("verified")
-        async with self.images.used(self.deadline):
+        alone = self.images.lock(f"work/{sums['sha256']}.lock", self.deadline, fcntl.LOCK_EX, "stores the same image")
+        async with self.images.used(self.deadline), alone:
             return await self._store(file, sums, facts)
 
     async def _verified(self, wanted: Sum | None) -> tuple[str, dict[str, Any], dict[str, str]]:

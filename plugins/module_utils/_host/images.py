@@ -140,8 +140,8 @@ class Images:
         return await prune(self, in_use, deadline or Deadline(_LOCK_SECONDS))
 
     @asynccontextmanager
-    async def lock(self, file: str, deadline: Deadline, operation: int, what: str) -> AsyncIterator[str]:
-        """Hold the lock of that file of the cache. :param what: who has it does, for the error."""
+    async def lock(self, file: str, deadline: Deadline, operation: int, what: str) -> AsyncIterator[None]:
+        """Hold the lock of that file of the cache; one below ``work`` goes afterwards. :param what: who has it does, for the error."""
         from .lock import holder, try_lock
 
         path = f"{self.root}/{file}"
@@ -158,8 +158,10 @@ class Images:
                 raise LockedError(f"another task {what}: {holder(path)}", hint="Wait for it, or give this task a longer timeout")
             await asyncio.sleep(min(_PAUSE, deadline.left))
         try:
-            yield path
+            yield
         finally:
+            if file.startswith("work/"):
+                os.unlink(path)
             os.close(descriptor)
 
     async def wanted(self, source: Source, deadline: Deadline) -> Sum | None:

@@ -105,6 +105,12 @@ async def base_facts(option: str, image: str) -> dict[str, Any]:
 
     :raises HostError: it leans on another file of the host, which is how an image reads files of its host.
     """
+    from .image_format import detect, leans_on
+
+    check_readable(option, image)
+    reason = leans_on(image, detect(image))  # before anything opens what it names
+    if reason:
+        raise HostError(f"{option}: {image} is no image by itself: {reason}", hint="Flatten it: qemu-img convert -O qcow2", path=option)
     facts = await image_facts(option, image)
     outside = facts.get("full-backing-filename") or facts.get("format-specific", {}).get("data", {}).get("data-file")
     if outside:
