@@ -148,7 +148,7 @@ class Engine:
     async def _bases(self, wish: Wish, new: Record) -> dict[str, dict[str, Any]]:
         from ._plan.disks import unmade
 
-        if not any(item.image for item in unmade(new)):
+        if new.imported.get("whole") is False or not any(item.image for item in unmade(new)):
             return {}
         from ._host.bases import find_bases
 

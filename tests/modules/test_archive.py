@@ -16,9 +16,12 @@ import tarfile
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import MaqetError
 from ansible_collections.maqet.qemu.tests.harness import look
+from ansible_collections.maqet.qemu.tests.harness.children import Child, in_a_small_disk
 from ansible_collections.maqet.qemu.tests.harness.engine import reach
 from ansible_collections.maqet.qemu.tests.harness.home import Home, task
 from ansible_collections.maqet.qemu.tests.harness.moved import boundaries, die_moving, move, qemu, same, write
+
+ROOM = 64 << 20
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +56,9 @@ def there(tmp_path_factory):
 def here(home, there):
     """Another host. What QEMU says of itself is known there too."""
     shutil.copytree(there.cache / "maqet/qemu", home.cache / "maqet/qemu")
-    home._names.append(there.vm)
-    return home
+    yield home
+    # The unit of the other host's machine has the same name and the same manager here.
+    reach(home, there.vm, state="absent", force=True)
 
 
 def arrived(there, here, name=None):
@@ -72,9 +76,9 @@ def arrived(there, here, name=None):
 
 def test_in_a_playbook(there, here):
     path = f"{there.exports}/play"
-    tasks = [task("maqet_archive", name=there.vm, path=path, check=check) for check in (True, False, False, True)]
-    foreseen, done, again, checked = there.play(*tasks, task("maqet_vm_info", name=there.vm))[:4]
-    assert foreseen["changed"] and done["changed"] and not again["changed"] and not checked["changed"], (foreseen, done)
+    tasks = [task("maqet_archive", name=there.vm, path=path, check=check) for check in (True, False, False)]
+    foreseen, done, again = there.play(*tasks)
+    assert foreseen["changed"] and done["changed"] and not again["changed"], (foreseen, done)
     assert foreseen["actions"] == done["actions"] and [item["action"] for item in done["actions"]] == [*["export"] * 4, "publish"]
     assert again["archive"] == done["archive"] and done["archive"]["disks"][0]["virtual_size"] == 20 << 20
     assert done["diff"][0]["after"] and done["vm"]["uuid"] == there.facts["uuid"]
@@ -176,6 +180,78 @@ def test_killed_while_it_is_imported(there, here):
         move(here, there.vm, path, state="imported")
         assert not move(here, there.vm, path, state="imported").changed
         arrived(there, here)
+
+
+def full_at_each_moment(directory, moments, run, check):
+    """The disk is full from every other boundary on; then it has room again."""
+
+    def work(resize):
+        resize(ROOM)
+        for number in range(0, moments, 2):
+            left = [number]
+
+            def fill(moment, left=left):
+                left[0] -= 1
+                if left[0] == -1:
+                    facts = os.statvfs(directory)
+                    resize((facts.f_blocks - facts.f_bfree) * facts.f_frsize or 4096)
+
+            try:
+                run(fill)
+            except MaqetError as exc:
+                assert "is full" in str(exc) or "free space" in str(exc), exc
+                resize(ROOM)
+                check()
+            resize(ROOM)
+            assert run(None) is not None
+
+    assert Child(lambda: in_a_small_disk(directory, work)).end() == 0
+
+
+def test_a_full_disk_while_it_is_exported(there):
+    directory = there.exports / "small"
+    path = directory / "export.tar"
+    moments = len(boundaries(there, there.vm, there.exports / "counted.tar", base="include"))
+
+    def export(witness):
+        done = move(there, there.vm, path, base="include", witness=witness)
+        assert done.changed
+        path.unlink()
+        return done
+
+    def nothing_half():
+        assert list(directory.iterdir()) == []
+
+    full_at_each_moment(directory, moments, export, nothing_half)
+    assert Child(lambda: in_a_small_disk(directory, lambda resize: no_room(there, path))).end() == 0
+
+
+def no_room(there, path):
+    """One megabyte is too little: that is known before."""
+    with pytest.raises(MaqetError, match=r"is full: up to [0-9]+MiB is needed, 1MiB is free"):
+        move(there, there.vm, path, check=True)
+
+
+def test_a_full_disk_while_it_is_imported(there, here, good):
+    here.data = here.root / "small"
+    here.data.mkdir()
+    path = there.exports / "small.tar"
+    move(there, there.vm, path, base="include")
+    here.cache = here.data / "cache"
+    moments = len(boundaries(here, there.vm, path, state="imported"))
+    reach(here, there.vm, state="absent")
+
+    def take(witness):
+        done = move(here, there.vm, path, state="imported", witness=witness)
+        reach(here, there.vm, state="absent")
+        shutil.rmtree(here.cache / "maqet/images")
+        return done
+
+    def nothing_half():
+        assert here.traces_of_files(there.vm) == []
+        assert not [path for path in look.listing(here.data) if path.endswith((".import", ".new"))]
+
+    full_at_each_moment(here.data, moments, take, nothing_half)
 
 
 def test_refused(there, here):

@@ -13,7 +13,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from .._errors import CommandError, HostError, RefusedError
@@ -53,7 +53,9 @@ class Writer:
 
     def clean(self) -> None:
         if self._tar:
-            self._tar.close()
+            with suppress(OSError):  # a full disk has no room for its end either
+                self._tar.close()
+            self._tar = None
         for place in (self.staging, self._aside):
             if os.path.isdir(place) and not os.path.islink(place):
                 shutil.rmtree(place)
