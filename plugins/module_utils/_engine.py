@@ -115,22 +115,22 @@ class Engine:
         from ._plan.first_boot import disks_by_policy
         from ._plan.plan import make_plan
 
-        # A second look, where the guest refused something or a resumed machine differs from what was declared meanwhile; a third
-        # where both happened.
-        for _round in range(3):
+        # A second look, where the guest refused something, a resumed machine differs from what was declared meanwhile, or its disks
+        # were half put back; more where it all happened.
+        for _round in range(4):
             if new and wish.state != "absent":
                 new.anew = sorted({*new.anew, *disks_by_policy(wish, new, seen)})
-                seen = seen._replace(bases=await self._bases(wish, new))
+                seen = seen._replace(bases=await self.bases(wish, new))
             plan = make_plan(wish, old, new, seen)
             await self._look_ahead(plan, old, new, seen, outcome)
             record, done = new or old, outcome.actions
             outcome.actions = _planned(plan, new)
             if record and plan.steps and not check:
-                told = await self._apply(plan, wish, record, outcome, seen)
+                told = await self.apply(plan, wish, record, outcome, seen)
                 seen = told or await observe(self.host, record, Deadline(wish.timeout))
             outcome.actions = [*done, *outcome.actions]
             outcome.changed = outcome.changed or bool(plan.steps)
-            if check or not plan.steps or record is None or not (record.refused or plan.resumes):
+            if check or not plan.steps or record is None or not (record.refused or plan.resumes or plan.unfinished):
                 break
             old, new = record, record.copy()
         outcome.warnings += [*plan.reasons, *self.host.store.warnings]
@@ -145,7 +145,8 @@ class Engine:
         if plan.steps:
             _describe(plan, old, new, seen, outcome)
 
-    async def _bases(self, wish: Wish, new: Record) -> dict[str, dict[str, Any]]:
+    async def bases(self, wish: Wish, new: Record) -> dict[str, dict[str, Any]]:
+        """What each disk that is yet to be made can be made of."""
         from ._plan.disks import unmade
 
         if new.imported.get("whole") is False or not any(item.image for item in unmade(new)):
@@ -170,7 +171,7 @@ class Engine:
         new.anew = sorted({*new.anew, *wish.recreate})
         return new
 
-    async def _apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome, found: Observed) -> Observed | None:
+    async def apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome, found: Observed) -> Observed | None:
         """What the last step itself saw, if it looked."""
         from ._host.actions import Work, undo
 

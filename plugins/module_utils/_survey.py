@@ -18,6 +18,7 @@ from ._host.observe import observe
 from ._plan.diff import Change, compare, readable, spell
 from ._plan.live import to_apply
 from ._plan.record import Record
+from ._plan.snapshot import shown
 from ._plan.wish import Observed
 from ._spec.declaration import OPTIONS
 from ._spec.disk_file import disk_files
@@ -72,6 +73,7 @@ async def _look(engine: Engine, record: Record, question: Question) -> dict[str,
         "drift": _drift(record, seen),
         "pending_restart": list(lack.pending) if lack else [],
         "pending_reasons": list(lack.reasons) if lack else [],
+        "snapshots": shown(record),
         "service": await _service(engine, record),
         "process": _process(seen),
         "argv": record.argv,

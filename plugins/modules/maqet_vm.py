@@ -262,6 +262,7 @@ actions:
         - V(define) stores the declaration, V(remove) takes the machine and its files away.
         - V(make_disk), V(grow_disk), V(delete_disk) and V(make_nvram) work on files, V(fetch_image) on the image cache.
         - V(start), V(stop), V(suspend), V(restore) (load the saved memory) and V(discard) (give it up) change what runs.
+        - V(revert) and V(thaw) finish what a task that was cut off left half done, a machine half put back to a snapshot or a guest held still for one.
         - V(plug), V(unplug) and V(qmp) change the running QEMU, V(set_properties) its unit.
       type: str
       sample: plug

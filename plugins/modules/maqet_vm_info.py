@@ -136,6 +136,11 @@ vms:
       type: list
       elements: str
       sample: ["memory: the machine was started without max_memory"]
+    snapshots:
+      description: Its snapshots, oldest first. One that is not complete was cut off; V(present) takes it again, V(absent) removes it.
+      type: list
+      elements: dict
+      sample: [{name: before-upgrade, created: '2026-03-01T12:00:00.000Z', ram: false, status: running, quiesced: true, complete: true, disks: [root]}]
     service:
       description: What the supervisor says, in systemd's words.
       type: dict

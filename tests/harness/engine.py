@@ -14,9 +14,11 @@ from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import MaqetError
 from ansible_collections.maqet.qemu.plugins.module_utils._host.host import Host
 from ansible_collections.maqet.qemu.plugins.module_utils._host.paths import Paths
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.snapshot import SnapshotTask
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.wish import Wish
+from ansible_collections.maqet.qemu.plugins.module_utils._snapshots import snapshots
 
-__all__ = ["Wish", "die_at", "die_at_boundaries", "reach", "reach_all"]
+__all__ = ["Wish", "die_at", "die_at_boundaries", "reach", "reach_all", "snap"]
 
 
 def reach(home, name, witness=None, **wish):
@@ -28,12 +30,24 @@ def reach(home, name, witness=None, **wish):
 
 
 def reach_all(home, wishes, **engine):
-    paths = Paths(f"{home.state}/maqet", f"{home.data}/maqet", f"{home.cache}/maqet", str(home.runtime))
-    host = Host(paths)
+    host = host_of(home)
     try:
         return Engine(host, **engine).run(wishes)
     finally:
         host.store.close()
+
+
+def snap(home, name="", label="point", witness=None, check=False, lab="", **task):
+    """What became of the snapshot."""
+    host = host_of(home)
+    try:
+        return snapshots(SnapshotTask(label, **task), name=name, lab=lab, check=check, engine=Engine(host, witness=witness))
+    finally:
+        host.store.close()
+
+
+def host_of(home):
+    return Host(Paths(f"{home.state}/maqet", f"{home.data}/maqet", f"{home.cache}/maqet", str(home.runtime)))
 
 
 class Cut:
@@ -48,9 +62,9 @@ class Cut:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_at_boundaries(home, names, wish):
+def die_at_boundaries(home, names, wish, act=reach):
     """Bring each machine to the wish in a child of its own that dies at a boundary: the first machine's at the first."""
-    children = [_begin_and_die(home, name, number, wish) for number, name in enumerate(names)]
+    children = [_begin_and_die(home, name, number, wish, act) for number, name in enumerate(names)]
     for child in children:
         status = os.waitpid(child, 0)[1]
         assert os.WIFSIGNALED(status), "the child came to its own end"
@@ -61,12 +75,12 @@ def die_at(home, name, number, wish):
     os.waitpid(_begin_and_die(home, name, number, wish), 0)
 
 
-def _begin_and_die(home, name, number, wish):
+def _begin_and_die(home, name, number, wish, act=reach):
     child = os.fork()
     if child:
         return child
     try:
-        reach(home, name, witness=Cut(number), **wish)
+        act(home, name, witness=Cut(number), **wish)
     except BaseException as exc:  # noqa: BLE001 - the child must not go on as a second pytest
         traceback.print_exception(exc, limit=0 if isinstance(exc, MaqetError) else None)
     os._exit(1)

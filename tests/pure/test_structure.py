@@ -20,7 +20,7 @@ FLOORS = (
     ("_plan",),
     ("_host",),
     ("_engine",),
-    ("_talk", "_survey", "_diagnosis", "_images", "_archive"),
+    ("_talk", "_survey", "_diagnosis", "_images", "_archive", "_snapshots"),
     ("_module",),
     ("modules",),
 )

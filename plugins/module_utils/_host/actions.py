@@ -30,6 +30,7 @@ from .liveness import living_pid
 from .private import write_files
 from .qmp import open_monitor, tell
 from .render import render, render_anew
+from .saved_by import identity_of
 from .supervisor import Service
 
 # An image may be large, and its server slow.
@@ -145,7 +146,7 @@ async def start(work: Work, step: step_types.Start) -> None:
     record = work.record
     if not step.as_before:
         render_anew(record)
-    elif record.started and record.applied:
+    elif record.started and record.applied and not record.memory.get("snapshot"):
         # The saved memory is of the machine that it had become, with the memory that it was started with.
         render(record, record.applied)
         record.started = {**cold(OPTIONS, record.applied), "memory": record.started["memory"]}
@@ -191,14 +192,15 @@ def _joins(record: Record) -> tuple[str, ...]:
 async def stop(work: Work, step: step_types.Stop) -> None:
     seconds = Deadline(work.wish.shutdown_timeout)
     work.notes.append(await launch.end(work.record, work.host.supervisor(work.record), force=step.force, shutdown=seconds))
-    work.record.power, work.record.refused = "stopped", {}
+    work.record.power, work.record.refused, work.record.frozen = "stopped", {}, False
     await work.save()
 
 
 async def suspend(work: Work, step: step_types.Suspend) -> None:
     record = work.record
     async with open_monitor(record.sockets["qmp"], work.deadline) as monitor:
-        await memory.save(monitor, record.directory, work.deadline)
+        await memory.save(monitor, memory.suspended_memory(record), work.deadline)
+        record.memory = identity_of(monitor.qemu_version, record.accel, record.applied or {})
     work.witness("memory saved")
     record.suspended, record.power = True, "suspended"
     await work.save()
@@ -209,7 +211,7 @@ async def restore(work: Work, step: step_types.Restore) -> None:
     record = work.record
     try:
         async with open_monitor(record.sockets["qmp"], work.deadline) as monitor:
-            await memory.load(monitor, record.directory, work.deadline)
+            await memory.load(monitor, memory.suspended_memory(record), work.deadline)
     except MaqetError as exc:
         await launch.end(record, work.host.supervisor(record), force=True, shutdown=work.deadline)
         raise MachineError(f"the saved memory cannot be loaded: {exc.message}", hint="It stays as it is; state: stopped with force: true gives it up") from exc
@@ -218,9 +220,25 @@ async def restore(work: Work, step: step_types.Restore) -> None:
 
 
 async def discard(work: Work, step: step_types.Discard) -> None:
-    work.record.suspended = False
+    saved = memory.suspended_memory(work.record)
+    kept = "snapshot" in work.record.memory
+    work.record.suspended, work.record.memory = False, {}
     await work.save()
-    memory.discard(work.record.directory)
+    if not kept:
+        memory.discard(saved)
+
+
+async def revert(work: Work, step: step_types.Revert) -> None:
+    from .snapshot import revert as put_back
+
+    work.record.snapshots[step.label] = {key: value for key, value in work.record.snapshots[step.label].items() if key != "back"}
+    await put_back(work, step.label)
+
+
+async def release(work: Work, step: step_types.Release) -> None:
+    from .snapshot import release as let_go
+
+    await let_go(work)
 
 
 async def tell_status(work: Work, step: step_types.Tell) -> None:
@@ -240,6 +258,10 @@ async def remove(work: Work, step: step_types.Remove) -> None:
     record = work.record
     await launch.halt(record, work.host.supervisor(record))
     work.witness("sockets removed")
+    if record.snapshots:
+        from .snapshot import forget_outside
+
+        await forget_outside(record)
     if os.path.isdir(record.directory):
         # machine.json goes last: until then a rerun finds the machine by it even without the state DB.
         for entry in sorted(os.listdir(record.directory), key=lambda name: name == "machine.json"):
@@ -270,6 +292,8 @@ ACTIONS: dict[type[step_types.Step], Callable[[Work, Any], Awaitable[None]]] = {
     step_types.Suspend: suspend,
     step_types.Restore: restore,
     step_types.Discard: discard,
+    step_types.Revert: revert,
+    step_types.Release: release,
     step_types.Tell: tell_status,
     step_types.Adjust: adjust,
     step_types.Remove: remove,

@@ -23,10 +23,11 @@ _NOTE = 120
 
 
 class Held:
-    """A lock that is held."""
+    """A lock that is held: by whoever has inherited its descriptor, too."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, descriptor: int) -> None:
         self._path = path
+        self.descriptor = descriptor
 
     def discard(self) -> None:
         """Remove the lock file, and directories that it alone needed: the machine is no more."""
@@ -48,7 +49,7 @@ async def hold(paths: Paths, name: str, deadline: Deadline) -> AsyncIterator[Hel
     path = f"{paths.locks}/{name}"
     descriptor = await _acquire(path, paths, deadline)
     try:
-        yield Held(path)
+        yield Held(path, descriptor)
     finally:
         os.close(descriptor)
 

@@ -59,6 +59,11 @@ async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list
         ports.check(forwards(new.declared, new.identity), held, others)
     if not starts:
         return []
+    if plan.resumes:
+        from .memory import suspended_memory
+        from .saved_by import check_fit
+
+        await check_fit(host, suspended_memory(new), new.memory, new.argv)
     if new.made or new.declared["disks"]:
         from .bases import check_chains
 

@@ -23,6 +23,8 @@ _CLOSE_SECONDS = 1.0
 class Monitor:
     """An open session."""
 
+    who = "the monitor"
+
     def __init__(self, client: Any, deadline: Deadline) -> None:
         self._client = client
         self._deadline = deadline
@@ -39,12 +41,12 @@ class Monitor:
         try:
             return await asyncio.wait_for(self._client.execute(command, arguments or None), self._deadline.left)
         except asyncio.TimeoutError as exc:
-            raise UnresponsiveError(f"no answer to {command} within {self._deadline.seconds:g} s", command=command) from exc
+            raise UnresponsiveError(f"{self.who} gave no answer to {command} within {self._deadline.seconds:g} s", command=command) from exc
         except ExecuteError as exc:
             error = exc.received["error"]  # the library's own attributes for it differ between 0.0.5 and 0.0.6
             raise QmpError(command, error["class"], error["desc"]) from exc
         except (QMPError, OSError, EOFError) as exc:
-            raise UnresponsiveError(f"the monitor closed during {command}: {exc}", command=command) from exc
+            raise UnresponsiveError(f"{self.who} closed during {command}: {exc}", command=command) from exc
 
 
 @asynccontextmanager
@@ -53,7 +55,7 @@ async def open_monitor(where: str | socket.socket, deadline: Deadline) -> AsyncI
 
     :raises UnresponsiveError: nobody listens there, or no greeting came in time.
     """
-    client = _client()
+    client = make_client()
     try:
         try:
             await asyncio.wait_for(client.connect(where), deadline.left)
@@ -61,8 +63,8 @@ async def open_monitor(where: str | socket.socket, deadline: Deadline) -> AsyncI
             # QEMU that was still letting go of the last session may close the new one with it.
             if not _was_cut_off(exc) or not isinstance(where, str):
                 raise
-            await _close(client)
-            client = _client()
+            await close_client(client)
+            client = make_client()
             await asyncio.wait_for(client.connect(where), deadline.left)
         yield Monitor(client, deadline)
     except asyncio.TimeoutError as exc:
@@ -70,10 +72,10 @@ async def open_monitor(where: str | socket.socket, deadline: Deadline) -> AsyncI
     except _connect_errors() as exc:
         raise UnresponsiveError(f"cannot connect: {exc.exc}") from exc
     finally:
-        await _close(client)
+        await close_client(client)
 
 
-def _client() -> Any:
+def make_client() -> Any:
     try:
         from qemu.qmp import QMPClient
     except ImportError as exc:
@@ -98,7 +100,7 @@ def _connect_errors() -> Any:
     return ConnectError
 
 
-async def _close(client: Any) -> None:
+async def close_client(client: Any) -> None:
     try:
         await asyncio.wait_for(client.disconnect(), _CLOSE_SECONDS)
     except Exception:  # noqa: BLE001 - whatever the end of a session says, its work is done or has been reported

@@ -18,7 +18,7 @@ from .disks import check_recreate, disk_steps
 from .first_boot import wants_restart, without_seed
 from .live import Lack, after_start, to_apply
 from .record import Record
-from .steps import Adjust, Define, Discard, MakeNvram, Remove, Restore, Start, Step, Stop, Suspend, Tell
+from .steps import Adjust, Define, Discard, MakeNvram, Release, Remove, Restore, Revert, Start, Step, Stop, Suspend, Tell
 from .wish import Observed, Wish
 
 # Of these QEMU says itself that only a reset helps.
@@ -53,6 +53,11 @@ class Plan(NamedTuple):
     def resumes(self) -> bool:
         return any(isinstance(step, Start) and step.as_before for step in self.steps)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether it ends only what a task before left half done."""
+        return bool(self.steps) and isinstance(self.steps[-1], (Release, Revert))
+
 
 def make_plan(wish: Wish, old: Record | None, new: Record | None, seen: Observed) -> Plan:
     """
@@ -77,9 +82,18 @@ def make_plan(wish: Wish, old: Record | None, new: Record | None, seen: Observed
     steps: list[Step] = []
     if old is None or old != new:
         steps.append(Define(new=old is None, paths=tuple(change.path for change in changes) if old else ()))
+    if new.reverting or (new.frozen and seen.alive and not wish.force):
+        return Plan((*steps, *_finish(new, seen)), changes, status=seen.status)
     more, pending, status = _reach(wish, new, seen, lack)
     stays = not any(isinstance(step, (Start, Stop)) for step in more)
     return Plan((*steps, *more), changes, pending, status, lack.reasons if stays else ())
+
+
+def _finish(new: Record, seen: Observed) -> list[Step]:
+    """What a task of a snapshot that was cut off has left to do."""
+    if new.reverting:
+        return [*([Stop(force=True)] if seen.alive else []), Revert(new.reverting)]
+    return [Release()]
 
 
 def _absent(wish: Wish, old: Record | None, new: Record | None, seen: Observed) -> Plan:

@@ -185,6 +185,27 @@ class Discard(Step):
 
 
 @dataclass(repr=False, eq=False)
+class Revert(Step):
+    """Put the disks back as they were at a snapshot; memory that belongs to it is what the machine goes on from."""
+
+    label: str
+    action = "revert"
+
+    def summary(self) -> str:
+        return f"put the disks back to snapshot {self.label}"
+
+
+@dataclass(repr=False, eq=False)
+class Release(Step):
+    """Let a guest go on that a task held still for a snapshot and was cut off."""
+
+    action = "thaw"
+
+    def summary(self) -> str:
+        return "let the guest go on that was held still for a snapshot"
+
+
+@dataclass(repr=False, eq=False)
 class Tell(Step):
     """QMP commands that change what the running machine does; ``again``: after what stopped it on an I/O error."""
 

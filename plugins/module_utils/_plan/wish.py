@@ -67,6 +67,6 @@ class Observed(NamedTuple):
 
 def is_settled(wish: Wish, old: Record | None, new: Record | None, seen: Observed) -> bool:
     """Whether a machine that runs is plainly as it should be: the planner, which would find no step, is not needed."""
-    if old is None or old != new or old.suspended or old.doomed:
+    if old is None or old != new or old.suspended or old.doomed or old.reverting or old.frozen:
         return False
     return (wish.state, seen.status) in _REACHED and old.applied == old.declared and seen.spec == old.applied and not seen.strange

@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The guest agent, by the library ``qemu.qmp``: it speaks QMP's words, without greeting and negotiation."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from .._errors import MachineError, UnresponsiveError
+from .deadline import Deadline
+from .qmp import Monitor, close_client, make_client
+
+_TRIES = 3
+
+
+class Agent(Monitor):
+    """An open session, in step with the agent."""
+
+    who = "the guest agent"
+
+    def __init__(self, client: Any, deadline: Deadline) -> None:
+        self._client = client
+        self._deadline = deadline
+
+
+@asynccontextmanager
+async def open_agent(path: str, deadline: Deadline) -> AsyncIterator[Agent]:
+    """A session with the guest agent behind a socket.
+
+    :raises UnresponsiveError: nobody answers there in time.
+    """
+    tries = _TRIES
+    while True:
+        client = make_client()
+        client.await_greeting = client.negotiate = False
+        try:
+            agent = await _in_step(client, path, deadline)
+            break
+        except MachineError:
+            await close_client(client)
+            # What a client that was killed left half said ends the first session with an error, and is gone then.
+            tries -= 1
+            if deadline.over or not tries:
+                raise
+    try:
+        yield agent
+    finally:
+        await close_client(client)
+
+
+async def _in_step(client: Any, path: str, deadline: Deadline) -> Agent:
+    from qemu.qmp import ConnectError
+
+    try:
+        await asyncio.wait_for(client.connect(path), deadline.left)
+    except (ConnectError, asyncio.TimeoutError) as exc:
+        raise UnresponsiveError(f"the guest agent's socket cannot be connected: {exc}") from exc
+    agent = Agent(client, deadline)
+    number = random.randrange(1 << 31)  # noqa: S311 - only to know our own answer
+    # Answers to a client before us come first, and may carry the id of our question.
+    while await agent.execute("guest-sync", {"id": number}) != number:
+        if deadline.over:
+            raise MachineError("the guest agent answers other questions than ours", hint="Another client may use its socket")
+    return agent
