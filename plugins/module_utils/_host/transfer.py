@@ -167,14 +167,13 @@ async def unpack(reader: Reader, step: Unpack, work: Work, deadline: Deadline) -
     images, key = work.host.images, step.entry["sha256"][:16]
     # As a source on its way into the cache, so that prune leaves it alone now, and takes what is left of it later.
     taken = f"{images.root}/work/{key}.import"
-    async with images.lock(f"work/{key}.lock", deadline, fcntl.LOCK_EX, "imports the same image") as lock:
+    async with images.lock(f"work/{key}.lock", deadline, fcntl.LOCK_EX, "imports the same image"):
         try:
             if not os.path.exists(step.target):
                 await _place(reader, step, work, deadline, taken)
         finally:
-            for left in (taken, lock):
-                with suppress(FileNotFoundError):
-                    os.unlink(left)
+            with suppress(FileNotFoundError):
+                os.unlink(taken)
 
 
 async def _place(reader: Reader, step: Unpack, work: Work, deadline: Deadline, taken: str = "") -> None:
