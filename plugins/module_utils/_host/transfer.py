@@ -164,7 +164,7 @@ async def unpack(reader: Reader, step: Unpack, work: Work, deadline: Deadline) -
         make_private(os.path.dirname(step.target))
         await _place(reader, step, work, deadline)
         return
-    images, key = work.host.images, step.entry["sha256"][:16]
+    images, key = work.host.images, step.entry["sha256"]
     # As a source on its way into the cache, so that prune leaves it alone now, and takes what is left of it later.
     taken = f"{images.root}/work/{key}.import"
     async with images.lock(f"work/{key}.lock", deadline, fcntl.LOCK_EX, "imports the same image"):
