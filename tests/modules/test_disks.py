@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -13,9 +14,11 @@ import subprocess
 
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import MaqetError
+from ansible_collections.maqet.qemu.tests.harness.children import Child
 from ansible_collections.maqet.qemu.tests.harness.engine import Wish, die_at, die_at_boundaries, reach, reach_all
 from ansible_collections.maqet.qemu.tests.harness.home import task, vm
 from ansible_collections.maqet.qemu.tests.harness.small import Filler, small_home
+from ansible_collections.maqet.qemu.tests.harness.web import Web
 from ansible_collections.maqet.qemu.tests.modules.test_crash import end_well, make_machines
 
 __all__ = ["small_home"]
@@ -39,6 +42,13 @@ def reads(file, pattern, offset="1M", size="64k"):
 
 def info(file):
     return json.loads(img("info", "--output=json", "--force-share", file))
+
+
+@pytest.fixture
+def web():
+    server = Web()
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -90,6 +100,43 @@ def test_disks_of_an_image(home, base):
     assert told["root"]["base"] == {"image": "golden", "file": below, "content": os.path.basename(below)[:64], "newer": False}
     assert told["whole"]["base"] is None and told["data"]["base"] is None
     assert told["data"] == {"name": "data", "file": f"{home.directory(name)}/data.qcow2", "format": "qcow2", "size": 8 * MIB, "base": None}
+
+
+def test_ten_machines_want_one_image(home, web):
+    """Five tasks with two machines each, at once, on a line that breaks: one download, resumed; ten overlays; then no request at all."""
+    base = make_base(home, size="64M")
+    write(base, 5, "8M", "24M")
+    content = base.read_bytes()
+    web.files["golden.qcow2"], web.cuts, web.pause = content, [len(content) // 2], 0.0005
+    image = {"name": "golden", "url": web.url("golden.qcow2"), "checksum": f"sha256:{hashlib.sha256(content).hexdigest()}"}
+    raw = {"memory": "64MiB", "images": [image], "disks": [{"name": "root", "image": "golden"}]}
+    names = [home.name(str(number)) for number in range(10)]
+
+    def two(first):
+        end_well(reach_all(home, [Wish(name, raw, state="present", supervisor="process") for name in names[first : first + 2]]))
+
+    children = [Child(lambda first=first: two(first)) for first in range(0, 10, 2)]
+    assert [child.end() for child in children] == [0] * 5
+    assert len(web.asked) == 2 and len(content) <= web.served <= len(content) + (1 << 20), web.asked
+    below = {info(home.directory(name) / "root.qcow2")["full-backing-filename"] for name in names}
+    assert len(below) == 1 and reads(home.directory(names[9]) / "root.qcow2", 5, "8M", "24M")
+    web.forget()
+    again = end_well(reach_all(home, [Wish(name, raw, state="present") for name in names]))
+    assert not any(outcome.changed for outcome in again) and web.asked == []
+
+
+def test_an_image_that_is_another(home, web):
+    """A wrong sum fails the task with both sums, and leaves no image; the machine is made when the sum is right."""
+    name, content = home.name(), make_base(home).read_bytes()
+    web.files["golden.qcow2"] = content
+    right, wrong = hashlib.sha256(content).hexdigest(), "0" * 64
+    raw = {"memory": "64MiB", "disks": [{"name": "root", "image": "golden"}]}
+    images = [{"name": "golden", "url": web.url("golden.qcow2"), "checksum": f"sha256:{sum_}"} for sum_ in (wrong, right)]
+    unknown, bad, good = home.play(vm(name, state="present", **raw), *(vm(name, state="present", images=[image], **raw) for image in images))
+    assert unknown["failed"] and "no image 'golden'" in unknown["msg"] and "maqet_image" in unknown["msg"]
+    assert bad["failed"] and name in bad["msg"] and wrong in bad["msg"] and right in bad["msg"]
+    assert not good["failed"] and [action["action"] for action in good["actions"]] == ["define", "fetch_image", "make_disk"]
+    assert [path.name for path in (home.cache / "maqet/images").glob("*.qcow2")] == [f"{right}.qcow2"]
 
 
 def test_made_anew(home, base):
