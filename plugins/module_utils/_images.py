@@ -15,15 +15,12 @@ from typing import Any, NamedTuple
 
 from ._engine import Outcome
 from ._errors import SpecError
+from ._host.bring import Errand
 from ._host.deadline import Deadline
-from ._host.download import look
-from ._host.fit import check_whole, in_thread
 from ._host.host import Host
 from ._host.image_format import backing_of
 from ._host.images import Image
-from ._host.paths import check_readable
 from ._host.prune import leftovers, unused
-from ._host.unpack import packed_with
 from ._spec.image import Source, check_source
 from ._spec.name import NAME_EXPECTS, NAME_PATTERN
 
@@ -110,21 +107,12 @@ class _Task:
 
     async def _foresee(self, source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
         """The image as far as it can be known, and what would be done: check mode fails where the run would."""
-        here = await self.images.here(source, self.deadline, force=self.wanted.force)
-        if here:
-            return facts(here), _name(source, facts(here))
-        size = None
-        if source.path:
-            check_readable("path", source.path)
-            size = os.path.getsize(source.path)
-            if not packed_with(source.path):
-                check_whole(source.path, source.format, source.place)
-        else:
-            _changed, size = await in_thread(look, source.url, {}, self.deadline)
-        wanted = await self.images.wanted(source, self.deadline)
-        content = wanted.digits if wanted and wanted.algorithm == "sha256" else ""
-        image = {**facts(Image(source.name, content, "", url=source.url, path=source.path, checksum=source.checksum))}
-        return {**image, **dict.fromkeys(("file", "virtual_size", "source_format")), "content": content or None}, _fetch(source, size)
+        errand = Errand(self.images, source, self.deadline, force=self.wanted.force)
+        image, size = await errand.foresee()
+        if image.file:
+            return facts(image), _name(source, facts(image))
+        unknown = {"file": None, "virtual_size": None, "source_format": None, "content": image.content or None}
+        return {**facts(image), **unknown}, _fetch(source, size)
 
     async def _remove(self, name: str) -> None:
         import re

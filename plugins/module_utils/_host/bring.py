@@ -20,9 +20,10 @@ from .._spec.image import Source
 from .checksum import Sum, digests
 from .deadline import Deadline
 from .download import Download, look, shown
-from .fit import Fit, clean, in_thread, make_fit, virtual_size
+from .fit import Fit, check_whole, clean, in_thread, make_fit, virtual_size
 from .images import Image, Images
 from .paths import check_readable
+from .unpack import packed_with
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -61,6 +62,31 @@ class Errand:
             finally:
                 clean(self.stem)
 
+    async def foresee(self) -> tuple[Image, int | None]:
+        """The image as far as it can be known without bringing it, and how many bytes would come. Writes nothing.
+
+        :raises HostError: :meth:`run` would fail.
+        """
+        wanted = await self.images.wanted(self.source, self.deadline)
+        image = await self._here(wanted)
+        if image:
+            return image, None
+        if self.source.path:
+            return await self._foresee_path(self.source.path, wanted)
+        _changed, size = await in_thread(look, self.source.url, {}, self.deadline)
+        return self._named(Image(self.source.name, wanted.digits if wanted and wanted.algorithm == "sha256" else "", "")), size
+
+    async def _foresee_path(self, path: str, wanted: Sum | None) -> tuple[Image, int | None]:
+        check_readable("path", path)
+        sums = await in_thread(digests, path)
+        _check_sum(self.source, wanted, sums)
+        image, file = self._named(Image(self.source.name, sums["sha256"], "")), self.content_file(sums["sha256"])
+        if os.path.exists(file):
+            return image._replace(file=file, virtual_size=await virtual_size(file), source_format=self.source.format or ""), None
+        if not packed_with(path):
+            check_whole(path, self.source.format, self.source.place)
+        return image, os.path.getsize(path)
+
     def content_file(self, content: str) -> str:
         return f"{self.images.root}/{content}{'-raw' if self.source.format == 'raw' else ''}.qcow2"
 
@@ -85,7 +111,7 @@ class Errand:
         changed, _size = await in_thread(look, image.url, image._asdict(), self.deadline)
         return bool(changed)
 
-    async def here(self, wanted: Sum | None) -> Image | None:
+    async def _here(self, wanted: Sum | None) -> Image | None:
         """The source's image, by this name, of a content that is here under another name or none."""
         for other in self.images.all() if not self.force else ():
             if self._fits(other, wanted):
@@ -102,7 +128,7 @@ class Errand:
 
     async def _name_what_is_here(self, wanted: Sum | None) -> Image | None:
         async with self.images.used(self.deadline):
-            image = await self.here(wanted)
+            image = await self._here(wanted)
             if image:
                 self._write(image)
             return image
@@ -124,11 +150,14 @@ class Errand:
         while True:
             file, facts, resumed = await (self._from_path() if self.source.path else self._from_url(wanted))
             sums = await in_thread(digests, file)
-            if not wanted or sums[wanted.algorithm] == wanted.digits:
+            try:
+                _check_sum(self.source, wanted, sums)
+            except ImageError:
+                self._discard()
+                if not resumed:
+                    raise
+            else:
                 return file, facts, sums
-            self._discard()
-            if not resumed:
-                raise _wrong(self.source, wanted, sums[wanted.algorithm])
 
     async def _store(self, file: str, sums: dict[str, str], facts: dict[str, Any]) -> Image:
         final = self.content_file(sums["sha256"])
@@ -198,13 +227,15 @@ def _stamp(path: str) -> tuple[int, ...]:
     return (facts.st_size, facts.st_mtime_ns, facts.st_ino)
 
 
-def _wrong(source: Source, wanted: Sum, found: str) -> ImageError:
+def _check_sum(source: Source, wanted: Sum | None, sums: dict[str, str]) -> None:
+    if not wanted or sums[wanted.algorithm] == wanted.digits:
+        return
     said_by = f" ({shown(wanted.said_by)})" if wanted.said_by else ""
-    return ImageError(
-        f"{source.place} has the wrong {wanted.algorithm}: {wanted.digits} is wanted{said_by}, and it has {found}",
+    raise ImageError(
+        f"{source.place} has the wrong {wanted.algorithm}: {wanted.digits} is wanted{said_by}, and it has {sums[wanted.algorithm]}",
         hint="Correct checksum, or find out who changed the file; nothing of it is kept",
         wanted=wanted.digits,
-        found=found,
+        found=sums[wanted.algorithm],
     )
 
 

@@ -100,12 +100,6 @@ class Images:
 
         return await Errand(self, source, deadline, force=force).find()
 
-    async def here(self, source: Source, deadline: Deadline, *, force: bool = False) -> Image | None:
-        """The source's image, by its name, of a content that is here under another name or none. Writes nothing."""
-        from .bring import Errand
-
-        return await Errand(self, source, deadline, force=force).here(await self.wanted(source, deadline))
-
     async def bring(self, source: Source, deadline: Deadline, witness: Callable[[str], None] = _nobody, *, force: bool = False) -> Image:
         """The source's image: found, or fetched, verified, unpacked, converted and stored, and named.
 
