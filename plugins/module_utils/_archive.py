@@ -26,7 +26,6 @@ from ._plan.archive import (
     Pack,
     Transfer,
     Unpack,
-    check_at_rest,
     imported_bases,
     is_here,
     is_same,
@@ -38,6 +37,7 @@ from ._plan.archive import (
     settle,
     unpacks,
 )
+from ._plan.at_rest import check_at_rest
 from ._plan.diff import conceal
 from ._plan.plan import Plan
 from ._plan.record import Record

@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ._engine import Outcome
+from ._engine import Engine, Outcome
 from ._errors import SpecError
 from ._host.bring import Errand
 from ._host.deadline import Deadline
+from ._host.flatten import Flattening
 from ._host.host import Host
 from ._host.image_format import backing_of
 from ._host.images import Image
+from ._host.observe import observe
 from ._host.prune import leftovers, unused
+from ._plan.at_rest import disk_to_take
 from ._spec.image import Source, check_source
 from ._spec.name import NAME_EXPECTS, NAME_PATTERN
 
@@ -29,6 +32,7 @@ class Wanted(NamedTuple):
     """
     :param source: the image by its name, and where it comes from; None: there is only to prune.
     :param absent: the name is to go. force: what needs no asking by itself is asked again.
+    :param vm, disk: the machine and its disk that the image is made of, in place of a source that has a place.
     """
 
     source: Source | None
@@ -36,6 +40,8 @@ class Wanted(NamedTuple):
     prune: bool = False
     force: bool = False
     timeout: float = 1800
+    vm: str | None = None
+    disk: str | None = None
 
 
 @dataclass(repr=False, eq=False)
@@ -50,11 +56,11 @@ class Result(Outcome):
     removed: list[str] = field(default_factory=list)
 
 
-def manage(wanted: Wanted, *, check: bool = False, host: Host | None = None) -> Result:
+def manage(wanted: Wanted, *, check: bool = False, host: Host | None = None, witness: Callable[[str], None] = lambda moment: None) -> Result:
     """
     :raises MaqetError: the source is wrong, cannot be had, or is not what it should be.
     """
-    return asyncio.run(_Task(wanted, host or Host(), check).run())
+    return asyncio.run(_Task(wanted, host or Host(), check, witness).run())
 
 
 def facts(image: Image) -> dict[str, Any]:
@@ -67,8 +73,8 @@ def facts(image: Image) -> dict[str, Any]:
 
 
 class _Task:
-    def __init__(self, wanted: Wanted, host: Host, check: bool) -> None:
-        self.wanted, self.host, self.check = wanted, host, check
+    def __init__(self, wanted: Wanted, host: Host, check: bool, witness: Callable[[str], None]) -> None:
+        self.wanted, self.host, self.check, self.witness = wanted, host, check, witness
         self.images = host.images
         self.deadline = Deadline(wanted.timeout)
         self.result = Result(wanted.source.name if wanted.source else "images")
@@ -79,6 +85,8 @@ class _Task:
             raise SpecError("image", "is missing", hint="Give the image's name, or prune: true alone")
         if source and self.wanted.absent:
             await self._remove(source.name)
+        elif source and self.wanted.vm:
+            await self._flatten(source, self.wanted.vm, self.wanted.disk or "")
         elif source:
             await self._bring(source)
         if self.wanted.prune:
@@ -100,10 +108,34 @@ class _Task:
         else:
             new = facts(await self.images.bring(source, self.deadline, moments.append, force=self.wanted.force))
             action = _fetch(source) if "verified" in moments else _name(source, new)
+        self._tell(old, new, action)
+
+    def _tell(self, old: Image | None, new: dict[str, Any], action: dict[str, Any]) -> None:
         self.result.image = new
         if not old or new["content"] is None or new["content"] != old.content:
             self.result.actions.append(action)
             self._tell_difference(old, new)
+
+    async def _flatten(self, source: Source, vm: str, disk: str) -> None:
+        """The image of a machine's disk."""
+        if not self.host.store.load([vm]):
+            raise SpecError("vm", f"there is no machine {vm!r}", hint="maqet_vm_info lists them")
+        engine, old = Engine(self.host, witness=self.witness), self.images.known(source.name)
+        async with engine.hold(vm, self.deadline) as record:
+            if record is None:
+                raise SpecError("vm", f"there is no machine {vm!r} any more")
+            item = disk_to_take(record, await observe(self.host, record, self.deadline), disk)
+            for error in check_source("", source._replace(path=item.file)):
+                raise error
+            errand = Flattening(self.images, source.name, item, self.deadline, self.witness, force=self.wanted.force)
+            found = await errand.find()
+            if found:
+                self.result.image = facts(found)
+                return
+            unknown = dict.fromkeys(("content", "file", "virtual_size", "source_format"))
+            new = {**facts(Image(source.name, "", "", path=item.file)), **unknown} if self.check else facts(await errand.run())
+        action = {"action": "flatten", "summary": f"make an image of disk {disk} of {vm}", "source": item.file}
+        self._tell(old, new, action)
 
     async def _foresee(self, source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
         """The image as far as it can be known, and what would be done: check mode fails where the run would."""

@@ -24,7 +24,7 @@ options:
     type: str
   url:
     description:
-      - Where the image is, V(https://…) or V(http://…). Give this or O(path).
+      - Where the image is, V(https://…) or V(http://…). Give this, O(path) or O(vm).
       - Proxies and C(.netrc) are used as in M(ansible.builtin.get_url).
       - An image without O(checksum) that is here is not asked for again, unless O(force) says so.
     type: str
@@ -32,6 +32,17 @@ options:
     description:
       - A file of the host that runs the module. It is read once, and again when its size, its time of change or its inode is another.
     type: path
+  vm:
+    description:
+      - A machine of this host, whose O(disk) becomes the image, with all that it lies on, in one file. For example V(builder).
+      - The machine must not run, so that its data is whole. A disk that was written to since is another content, and the next task
+        makes it the image. Disks that lie on the old one keep it.
+      - What a guest has of its own (host keys, C(machine-id), cloud-init's memory) is in the image too. Remove it there before.
+    type: str
+  disk:
+    description:
+      - The disk of O(vm), such as V(root).
+    type: str
   checksum:
     description:
       - The sum of the file as it comes, packed or not. V(sha256:) or V(sha512:), then the sum itself, or the URL of a file of sums such as
@@ -52,7 +63,7 @@ options:
     choices: [qcow2, raw, vmdk, vdi, vhdx, vpc]
   force:
     description:
-      - Ask the server whether an image without O(checksum) is another one now, or read O(path) again.
+      - Ask the server whether an image without O(checksum) is another one now, or read O(path) or O(disk) again.
     type: bool
     default: false
   state:
@@ -82,6 +93,7 @@ attributes:
     support: full
 seealso:
   - module: maqet.qemu.maqet_vm
+  - module: maqet.qemu.maqet_archive
 author:
   - The maqet.qemu authors (@maqet)
 """
@@ -98,6 +110,12 @@ EXAMPLES = r"""
     image: golden
     path: /srv/images/golden.raw.xz
     format: raw
+
+- name: What a machine has become
+  maqet.qemu.maqet_image:
+    image: debian-12-with-nginx
+    vm: builder
+    disk: root
 
 - name: Remove it, and whatever else nobody needs
   maqet.qemu.maqet_image:
@@ -159,7 +177,7 @@ actions:
   elements: dict
   contains:
     action:
-      description: V(fetch), V(name) (what is in the cache already gets the name), V(remove) or V(prune).
+      description: V(fetch), V(flatten) (a machine's disk), V(name) (what is in the cache already gets the name), V(remove) or V(prune).
       type: str
       sample: fetch
     summary:
@@ -182,6 +200,8 @@ ARGUMENTS = {
     "image": {"type": "str"},
     "url": {"type": "str"},
     "path": {"type": "path"},
+    "vm": {"type": "str"},
+    "disk": {"type": "str"},
     "checksum": {"type": "str"},
     "verify": {"type": "bool", "default": True},
     "format": {"type": "str", "choices": ["qcow2", "raw", "vmdk", "vdi", "vhdx", "vpc"]},
@@ -195,7 +215,8 @@ ARGUMENTS = {
 def work(module: Module, check: bool) -> dict:
     params = module.params
     source = params["image"] and Source(params["image"], *(params[key] for key in Source._fields[1:]))
-    result = manage(Wanted(source or None, params["state"] == "absent", params["prune"], params["force"], params["timeout"]), check=check)
+    policy = (params["prune"], params["force"], params["timeout"], params["vm"], params["disk"])
+    result = manage(Wanted(source or None, params["state"] == "absent", *policy), check=check)
     return {
         "changed": result.changed,
         "image": result.image,
@@ -206,7 +227,7 @@ def work(module: Module, check: bool) -> dict:
 
 
 def main() -> None:
-    run(work, ARGUMENTS, mutually_exclusive=[("url", "path")])
+    run(work, ARGUMENTS, mutually_exclusive=[("url", "path", "vm")], required_together=[("vm", "disk")])
 
 
 if __name__ == "__main__":

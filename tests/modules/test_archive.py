@@ -15,9 +15,14 @@ import tarfile
 
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import MaqetError
+from ansible_collections.maqet.qemu.plugins.module_utils._host.host import Host
+from ansible_collections.maqet.qemu.plugins.module_utils._host.images import Images
+from ansible_collections.maqet.qemu.plugins.module_utils._host.paths import Paths
+from ansible_collections.maqet.qemu.plugins.module_utils._images import Wanted, manage
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.image import Source
 from ansible_collections.maqet.qemu.tests.harness import look
 from ansible_collections.maqet.qemu.tests.harness.children import Child, in_a_small_disk
-from ansible_collections.maqet.qemu.tests.harness.engine import reach
+from ansible_collections.maqet.qemu.tests.harness.engine import Cut, reach
 from ansible_collections.maqet.qemu.tests.harness.home import Home, task
 from ansible_collections.maqet.qemu.tests.harness.moved import boundaries, die_moving, move, qemu, same, write
 
@@ -405,3 +410,47 @@ def test_files_that_are_no_good_tar(there, here, good, tmp_path):
         pack(lambda tar: None)
     assert here.traces_of_files(there.vm) == []
     assert move(here, there.vm, path, state="imported").changed
+
+
+# Images of a machine's disk.
+
+
+def test_an_image_of_a_machine(there):
+    """Made once, made again when the machine was written to, whole at every boundary."""
+    name, others = there.name("builder"), there.raw["disks"]
+    reach(there, name, raw={"memory": "64MiB", "disks": others}, state="stopped")
+    disk = there.directory(name) / "root.qcow2"
+    write(disk, "qcow2", 3)
+    asked = {"image": "golden", "vm": name, "disk": "root"}
+    tasks = [task("maqet_image", check=check, **asked) for check in (True, False, False)]
+    worker = task("maqet_vm", name=there.name("worker"), memory="64MiB", state="stopped", disks=[{"name": "root", "image": "golden"}])
+    foreseen, made, again, lain, gone = there.play(*tasks, worker, task("maqet_image", **{**asked, "disk": "none"}))
+    assert foreseen["changed"] and made["changed"] and not again["changed"], (foreseen, made, again)
+    assert foreseen["actions"] == made["actions"] and again["image"] == made["image"]
+    assert same(disk, made["image"]["file"]) and "backing-filename" not in look.disk(made["image"]["file"])
+    assert same(disk, f"{lain['vm']['directory']}/root.qcow2")
+    assert gone["failed"] and "It has: root, data" in gone["msg"]
+
+    moments = []
+    images = there.cache / "maqet/images"
+    for number in range(40):
+        write(disk, "qcow2", 10 + number, "3M")
+        wanted = Wanted(Source("golden"), vm=name, disk="root")
+        child = Child(lambda number=number, wanted=wanted: manage(wanted, host=host_of(there), witness=Cut(number)))
+        ended = child.end() == 0
+        result = manage(wanted, host=host_of(there), witness=moments.append)
+        assert same(disk, result.image["file"]) and same(disk, Images(host_of(there).paths).known("golden").file)
+        assert not manage(wanted, host=host_of(there)).changed
+        assert {path.suffix for path in (images / "work").iterdir()} <= {".lock"}, "prune takes those"
+        if ended:
+            break
+    assert number > 5
+    assert same(f"{lain['vm']['directory']}/root.qcow2", made["image"]["file"]), "what lies on an image keeps it"
+    reach(there, name)
+    with pytest.raises(MaqetError, match="the machine is running"):
+        manage(wanted, host=host_of(there))
+    reach(there, name, state="absent", force=True)
+
+
+def host_of(home):
+    return Host(Paths(f"{home.state}/maqet", f"{home.data}/maqet", f"{home.cache}/maqet", str(home.runtime)))

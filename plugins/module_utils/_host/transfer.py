@@ -14,14 +14,14 @@ from contextlib import suppress
 from typing import Any
 
 from .._errors import CommandError, HostError, RefusedError
-from .._plan.archive import DiskLook, Look, Pack, Transfer, Unpack, imported_record, travelling
+from .._plan.archive import DiskLook, Look, Pack, Transfer, Unpack, imported_record
+from .._plan.at_rest import travelling
 from .._plan.record import Record
 from .._spec.disk_file import DiskFile
 from .._spec.firmware import image, nvram_name
 from .actions import Work
 from .archive import Reader, Writer, check_room, copy, take
 from .bases import stamp
-from .command import find_program, run_aside
 from .deadline import Deadline
 from .firmware import find_firmware
 from .host import Host
@@ -29,19 +29,11 @@ from .image_format import leans_on
 from .paths import make_private
 from .ports import allot
 from .probe import find_qemu, qemu_facts
-from .qemu_img import make_durable
-
-_HINT = "Install qemu-utils (Debian) or qemu-img (Fedora)"
-
-
-async def _qemu_img(deadline: Deadline, *words: str) -> str:
-    # It ends with us: one that was left alone would go on holding its locks on the machine's disks.
-    argv = [find_program("setpriv", "Install util-linux"), "--pdeathsig", "KILL", "--", find_program("qemu-img", _HINT), *words]
-    return await run_aside(argv, timeout=deadline.left)
+from .qemu_img import make_durable, qemu_img
 
 
 async def _facts(file: str, form: str, deadline: Deadline) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(await _qemu_img(deadline, "info", "--output=json", "-f", form, file))
+    facts: dict[str, Any] = json.loads(await qemu_img(deadline, "info", "--output=json", "-f", form, file))
     return facts
 
 
@@ -66,7 +58,7 @@ async def _look_at(item: DiskFile, wish: Transfer, deadline: Deadline) -> DiskLo
         facts = await _facts(item.file, item.format, deadline)
         backing, form = facts.get("full-backing-filename", ""), facts.get("backing-filename-format", "raw")
         if wish.base == "flatten" or not item.owned or not backing:
-            measured = json.loads(await _qemu_img(deadline, "measure", "--output=json", "-f", item.format, "-O", "qcow2", item.file))
+            measured = json.loads(await qemu_img(deadline, "measure", "--output=json", "-f", item.format, "-O", "qcow2", item.file))
             return DiskLook(facts["virtual-size"], measured["required"], backing, form)
         below = await _facts(backing, form, deadline)
     except CommandError as exc:
@@ -93,10 +85,10 @@ async def pack(writer: Writer, step: Pack, packed: dict[str, str], deadline: Dea
     if step.form and not (step.section == "bases" and step.form == "qcow2" and not leans_on(step.source, "qcow2")):
         over = ["-B", step.base, "-F", step.base_format] if step.base else []
         compress = ["-c"] if step.compress else []
-        await _qemu_img(deadline, "convert", "-q", "-f", step.form, "-O", "qcow2", *compress, *over, step.source, made)
+        await qemu_img(deadline, "convert", "-q", "-f", step.form, "-O", "qcow2", *compress, *over, step.source, made)
         if step.base:
             # No header in an export names another file: the manifest does.
-            await _qemu_img(deadline, "rebase", "-u", "-f", "qcow2", "-b", "", made)
+            await qemu_img(deadline, "rebase", "-u", "-f", "qcow2", "-b", "", made)
     else:
         with open(step.source, "rb") as source, open(made, "wb") as target:
             copy(source, target, deadline)
@@ -114,7 +106,8 @@ async def prepare(host: Host, wish: Transfer, manifest: dict[str, Any], *, keep:
     """
     name = wish.name
     blank = Record(name, host.choose_supervisor("auto"), f"{host.paths.machines}/{name}", host.paths.run_dir(name))
-    new = imported_record(wish, manifest, blank, str(uuid.uuid4()))
+    blank.identity = {"uuid": str(uuid.uuid4()), "salt": uuid.uuid4().hex}
+    new = imported_record(wish, manifest, blank)
     arch, machine = new.declared["arch"], new.identity["machine"]
     binary = find_qemu(arch)
     async with host.probing:
@@ -202,10 +195,10 @@ async def _adapt(step: Unpack, taken: str, record: Record, deadline: Deadline) -
             raise RefusedError(f"{step.entry['file']} is {size} bytes large for a guest, and not as its export says", hint="Export the machine again")
     if step.entry.get("base"):
         base = record.bases[step.entry["name"]]
-        await _qemu_img(deadline, "rebase", "-u", "-f", "qcow2", "-b", base["file"], "-F", base["format"], taken)
+        await qemu_img(deadline, "rebase", "-u", "-f", "qcow2", "-b", base["file"], "-F", base["format"], taken)
     if step.form == form:
         return taken
     other = f"{taken}.{step.form}"
-    await _qemu_img(deadline, "convert", "-q", "-f", form, "-O", step.form, taken, other)
+    await qemu_img(deadline, "convert", "-q", "-f", form, "-O", step.form, taken, other)
     os.unlink(taken)
     return other

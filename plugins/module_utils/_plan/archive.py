@@ -10,7 +10,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .._errors import MachineError, MaqetError, RefusedError
+from .._errors import MaqetError, RefusedError
 from .._spec.declaration import OPTIONS, declare, host_files
 from .._spec.disk_file import DiskFile, disk_files
 from .._spec.firmware import image, nvram_name
@@ -19,9 +19,9 @@ from .._spec.nic import make_mac
 from .._spec.option import keep_order
 from .._spec.size import format_size
 from .._spec.vsock import make_cid
+from .at_rest import travelling
 from .record import Record
 from .steps import Step
-from .wish import Observed
 
 # What has to be equal in two exports of one machine at one point.
 _POINT = ("name", "arch", "base", "compress", "declaration", "order", "identity", "point")
@@ -137,36 +137,6 @@ class Unpack(Step):
         return {"source": self.entry["file"], "file": self.target}
 
 
-def check_at_rest(record: Record, seen: Observed) -> None:
-    """
-    :raises MaqetError: the machine's files are in use, or are no machine.
-    """
-    if record.imported.get("whole") is False:
-        raise RefusedError("its own import was cut off", hint="Run that import again")
-    if record.reverting:
-        raise RefusedError(f"it is being set back to the snapshot {record.reverting!r}", hint="Run that task again first")
-    if seen.status == "suspended":
-        raise RefusedError("the machine is suspended: its saved memory fits this host alone", hint="state: started, then stopped; or stopped with force: true")
-    if seen.alive or seen.status != "stopped":
-        raise RefusedError(f"the machine is {seen.status}: its disks are in use", hint="maqet_vm with state: stopped first", status=seen.status)
-    if seen.missing:
-        raise MachineError(f"a file of it is gone: {', '.join(seen.missing)}", hint="Put it back first")
-
-
-def travelling(record: Record) -> list[DiskFile]:
-    """The disks whose content is exported: the machine's own, and files that it may write."""
-    disks = record.declared["disks"]
-    return [
-        item
-        for item in disk_files(record.declared, record.site())
-        if (
-            item.disk in record.made and item.disk not in record.anew
-            if item.owned
-            else disks[item.disk]["device"] == "disk" and not disks[item.disk]["readonly"]
-        )
-    ]
-
-
 def left_behind(record: Record) -> list[str]:
     """What the other host needs, and no export has: in words."""
     gone = {f"disks[{item.disk}].path" for item in travelling(record)}
@@ -268,21 +238,22 @@ def is_here(wish: Transfer, manifest: dict[str, Any], old: Record | None, others
     return False
 
 
-def imported_record(wish: Transfer, manifest: dict[str, Any], blank: Record, uuid: str) -> Record:
+def imported_record(wish: Transfer, manifest: dict[str, Any], blank: Record) -> Record:
     """The machine as it was declared there, with its files where they will be.
 
-    :param blank: a record with its name, its places and its supervisor; uuid: for a copy.
+    :param blank: a record with its name, its places, its supervisor, and the identity of a copy (``uuid``, ``salt``).
     """
     try:
         blank.raw = _declaration(manifest)
         blank.declared = keep_order(OPTIONS, manifest["order"], declare(blank.raw))
     except MaqetError as exc:
         raise RefusedError(f"the declaration in {wish.path} cannot be used here: {exc}", hint="Use the release of maqet.qemu that exported it") from exc
-    blank.identity = {**manifest["identity"], "ports": {}, "firmware": {}}
+    fresh = blank.identity
+    blank.identity = {**fresh, **manifest["identity"], "ports": {}, "firmware": {}}
     if wish.new_identity:
-        blank.identity.update(uuid=uuid, macs={name: make_mac(uuid, name) for name in blank.declared["nics"]})
+        blank.identity.update(fresh, macs={name: make_mac(fresh["uuid"], name) for name in blank.declared["nics"]})
         if "cid" in blank.identity:
-            blank.identity["cid"] = make_cid(uuid)
+            blank.identity["cid"] = make_cid(fresh["uuid"])
     blank.imported = {"uuid": manifest["identity"]["uuid"], "whole": False}
     return blank
 

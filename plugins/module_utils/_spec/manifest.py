@@ -18,7 +18,7 @@ SCHEMA = 1
 MANIFEST = "machine.json"
 SECTIONS = ("bases", "disks", "nvram", "tpm")
 # What of a machine's identity is its own; the rest (ports, firmware) is of its host.
-IDENTITY = ("uuid", "machine", "macs", "cid", "formats", "pci", "pcie_ports", "slots")
+IDENTITY = ("uuid", "salt", "machine", "macs", "cid", "formats", "pci", "pcie_ports", "slots")
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
@@ -54,6 +54,7 @@ _IDENTITY_SCHEMA = {
 _IDENTITY_SCHEMA["properties"] = {
     **_IDENTITY_SCHEMA["properties"],
     "cid": {"type": "integer", "minimum": 3, "maximum": (1 << 32) - 2},
+    "salt": _texts("[0-9a-f]{32}"),
     "formats": _each(_FORMAT),
     "pci": {"type": "array", "items": _texts("[A-Za-z0-9_.-]+")},
     "pcie_ports": {"type": "integer", "minimum": 0, "maximum": 112},
