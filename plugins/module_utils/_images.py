@@ -86,7 +86,10 @@ class _Task:
         if source and self.wanted.absent:
             await self._remove(source.name)
         elif source and self.wanted.vm:
-            await self._flatten(source, self.wanted.vm, self.wanted.disk or "")
+            try:
+                await self._flatten(source, self.wanted.vm, self.wanted.disk or "")
+            finally:
+                await self.host.close()
         elif source:
             await self._bring(source)
         if self.wanted.prune:
