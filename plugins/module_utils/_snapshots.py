@@ -11,13 +11,14 @@ import inspect
 import json
 import subprocess
 import sys
+import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ._engine import Engine, Outcome
-from ._errors import HostError, MaqetError, SpecError
+from ._errors import HostError, MachineError, MaqetError, RefusedError, SpecError
 from ._host import guard, launch, lock, snapshot
 from ._host.actions import ACTIONS, Work
 from ._host.deadline import Deadline
@@ -85,9 +86,12 @@ async def _run(engine: Engine, task: SnapshotTask, whose: tuple[str, str], *, ch
     try:
         async with AsyncExitStack() as stack:
             members = await _gather(engine, task, whose, stack)
+            _name, lab = whose
             if not check:
                 await _each(members, lambda member: _tidy(engine, member, task))
             await _each(members, lambda member: _look(engine, member, task))
+            if task.state == "present" and lab:
+                await _agree(members, task)
             told = [item for member in members for item in _describe(member, task)]
             busy = [member for member in members if member.plan.changes]
             if busy and not check:
@@ -149,10 +153,30 @@ async def _look(engine: Engine, member: Member, task: SnapshotTask) -> None:
         await snapshot.check_revert(engine.host, member.record, task.label)
 
 
+async def _agree(members: list[Member], task: SnapshotTask) -> None:
+    """Machines of a lab have a snapshot of one point, or none: where one was cut off in the middle, all take it again."""
+    lacking = [member for member in members if member.plan.take]
+    having = [member for member in members if task.label in member.record.snapshots and member not in lacking]
+    if not lacking or not having:
+        return
+    points = {member.record.snapshots.get(task.label, {}).get("point") for member in members}
+    if len(points) > 1:
+        names = ", ".join(member.name for member in lacking)
+        hint = "Give another label, or state: absent first"
+        raise RefusedError(f"snapshot {task.label!r} is there, and {names} cannot be at that point any more", hint=hint)
+    for member in having:
+        member.plan = member.plan._replace(drop=(task.label,), take=True)
+        member.entry = begin(task, member.record, member.seen)
+        await snapshot.check_take(member.record, member.seen, member.entry, task)
+
+
 async def _do(engine: Engine, members: list[Member], task: SnapshotTask) -> None:
     for label in {label for member in members for label in member.plan.drop}:
         await _each([member for member in members if label in member.plan.drop], lambda member: _drop(member, label))  # noqa: B023
     taking = [member for member in members if member.plan.take]
+    point = uuid.uuid4().hex
+    for member in taking:
+        member.entry["point"] = point
     if taking:
         await _take(taking, task)
     reverting = [member for member in members if member.plan.revert]
@@ -187,12 +211,11 @@ async def _take(members: list[Member], task: SnapshotTask) -> None:
 
 
 async def _hold(members: list[Member], running: list[Member], task: SnapshotTask) -> None:
-    if _quiesces(task):
-        await _each(running, _find_agent)
-    guardian = _guard(running)
+    if not task.ram and task.quiesce != "no":
+        await _each(running, lambda member: _find_agent(member, task))
+    guardian = _guard(running, task)
     try:
-        if _quiesces(task):
-            await _each(running, lambda member: _freeze(member, task))
+        await _each([member for member in running if member.agent], lambda member: _freeze(member, task))
         _witness(members, "frozen")
         await _each(running, lambda member: snapshot.pause(member.work))
         _witness(members, "stopped")
@@ -200,27 +223,35 @@ async def _hold(members: list[Member], running: list[Member], task: SnapshotTask
     finally:
         await _each(running, lambda member: snapshot.go_on(member.work))
         _witness(members, "continued")
-        await _each(running, lambda member: _thaw(member, task))
+        await _each(running, _thaw)
         _dismiss(guardian)
 
 
-async def _find_agent(member: Member) -> None:
-    member.agent = await snapshot.agent_socket(member.record)
+async def _find_agent(member: Member, task: SnapshotTask) -> None:
+    try:
+        member.agent = await snapshot.find_agent(member.record)
+    except MaqetError as exc:
+        _go_unfrozen(member, task, exc)
 
 
 async def _freeze(member: Member, task: SnapshotTask) -> None:
-    frozen, words = await snapshot.freeze(member.agent, must=task.quiesce == "yes")
-    member.entry["quiesced"] = frozen
-    member.work.notes.append(words)
+    try:
+        await snapshot.freeze(member.agent)
+        member.entry["quiesced"] = True
+        member.work.notes.append("the guest's file systems were frozen")
+    except MaqetError as exc:
+        _go_unfrozen(member, task, exc)
 
 
-def _quiesces(task: SnapshotTask) -> bool:
-    return not task.ram and task.quiesce != "no"
+def _go_unfrozen(member: Member, task: SnapshotTask, why: MaqetError) -> None:
+    if task.quiesce == "yes":
+        raise MachineError(f"the guest's file systems cannot be frozen: {why.message}", hint="quiesce: auto goes on without") from why
+    member.work.notes.append(f"the guest's file systems were not frozen: {why.message}")
 
 
-async def _thaw(member: Member, task: SnapshotTask) -> None:
-    if _quiesces(task):
-        await snapshot.thaw(member.work)
+async def _thaw(member: Member) -> None:
+    if member.agent:
+        await snapshot.thaw(member.agent)
     member.record.frozen = False
 
 
@@ -239,12 +270,12 @@ async def _complete(member: Member) -> None:
     await member.work.save()
 
 
-def _guard(members: list[Member]) -> subprocess.Popen[bytes] | None:
+def _guard(members: list[Member], task: SnapshotTask) -> subprocess.Popen[bytes] | None:
     """A process that lets the guests go on should we be killed; it shares our locks."""
     if not members:
         return None
     held = [{"qmp": member.record.sockets["qmp"], "agent": member.agent} for member in members]
-    argv = [sys.executable, "-I", "-S", "-c", inspect.getsource(guard)]
+    argv = [sys.executable, "-I", "-S", "-c", inspect.getsource(guard), str(task.timeout)]
     locks = [member.held.descriptor for member in members]
     nowhere = subprocess.DEVNULL
     guardian = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, pass_fds=locks, start_new_session=True, cwd="/")
@@ -357,5 +388,10 @@ def _result(members: list[Member], task: SnapshotTask, actions: list[dict[str, A
         actions,
         {member.name: member.before for member in members},
         after,
-        [f"{member.name}: {words}" for member in members for words in member.plan.warnings],
+        [*(f"{member.name}: {words}" for member in members for words in member.plan.warnings), *_of_many_points(members, task)],
     )
+
+
+def _of_many_points(members: list[Member], task: SnapshotTask) -> list[str]:
+    points = {member.record.snapshots[task.label].get("point") for member in members if member.plan.revert}
+    return [f"the machines' snapshots {task.label!r} were not taken together, so they are not of one point in time"] if len(points) > 1 else []

@@ -70,9 +70,9 @@ def die_at_boundaries(home, names, wish, act=reach):
         assert os.WIFSIGNALED(status), "the child came to its own end"
 
 
-def die_at(home, name, number, wish):
+def die_at(home, name, number, wish, act=reach):
     """Bring the machine to the wish in a child that dies at the boundary with this number, if it comes so far."""
-    os.waitpid(_begin_and_die(home, name, number, wish), 0)
+    os.waitpid(_begin_and_die(home, name, number, wish, act), 0)
 
 
 def _begin_and_die(home, name, number, wish, act=reach):

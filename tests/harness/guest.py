@@ -21,6 +21,8 @@ from pathlib import Path
 MODULES = ["virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk"]
 MODULES += ["failover", "net_failover", "virtio_net", "virtio_console", "button", "evdev", "fuse", "virtiofs"]
 MODULES += ["scsi_common", "scsi_mod", "virtio_scsi", "cdrom", "sr_mod", "virtio_balloon", "virtio_mem"]
+# Built in on Debian 12.
+MODULES += ["crc16", "crc32c_generic", "libcrc32c", "mbcache", "jbd2", "ext4"]
 
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /run /www /var/log /var/run
@@ -40,11 +42,12 @@ ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
 echo "hello from $(cat /proc/sys/kernel/random/boot_id)" >/www/index.html
 httpd -p 80 -h /www
 acpid -l /dev/console
+grep -q mounted /proc/cmdline && mkdir /data && mke2fs /dev/vda >/dev/null 2>&1 && mount -t ext4 /dev/vda /data
 for port in /sys/class/virtio-ports/*; do
-    grep -q guest_agent $port/name && qemu-ga -m virtio-serial -p /dev/${port##*/} -t /run -f /run/qemu-ga.pid -d
+    grep -q guest_agent $port/name && qemu-ga -m virtio-serial -p /dev/${port##*/} -t /run -f /run/qemu-ga.pid -F/etc/fsfreeze -d
 done
 for disk in /sys/block/vd*; do test -e $disk && echo "disk $(cat $disk/serial) of $(cat $disk/size) sectors"; done
-grep -q ticks /proc/cmdline && (n=0; while n=$((n + 1)); do echo tick $n; sleep 1; done) &
+grep -q ticks /proc/cmdline && (n=0; while n=$((n + 1)); do echo tick $n; sleep ${ticks:-1}; done) &
 echo guest ready
 exec setsid cttyhack sh
 """
@@ -55,6 +58,12 @@ EJECT = "b802000000 488d3d23000000 be00080000 31d2 0f05 89c7 be09530000 31d2 b81
 POWER_BUTTON = """#!/bin/busybox sh
 echo power button
 exec /bin/busybox poweroff -f
+"""
+
+
+# The agent calls it with freeze before it holds the file systems still, and with thaw after.
+FREEZING = """#!/bin/busybox sh
+echo file systems $1 >/dev/console
 """
 
 
@@ -110,6 +119,7 @@ def _tree(root):
     yield "etc/acpi/PWRF/00000080", 0o755, POWER_BUTTON.encode()
     yield "bin/busybox", 0o755, _find(root, "busybox").read_bytes()
     yield "bin/eject", 0o755, _program(bytes.fromhex(EJECT), b"/dev/sr0\0")
+    yield "etc/fsfreeze", 0o755, FREEZING.encode()
     agent = _find(root, "qemu-ga")
     yield "bin/qemu-ga", 0o755, agent.read_bytes()
     loader = _find(root, "ld-linux-x86-64.so.2")

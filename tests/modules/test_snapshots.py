@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 from ansible_collections.maqet.qemu.tests.harness import look, wire
-from ansible_collections.maqet.qemu.tests.harness.engine import Wish, die_at_boundaries, reach, reach_all, snap
+from ansible_collections.maqet.qemu.tests.harness.engine import Wish, die_at, die_at_boundaries, reach, reach_all, snap
 from ansible_collections.maqet.qemu.tests.harness.home import task
 
 DISKS = [{"name": "root", "size": "4MiB"}, {"name": "data", "size": "4MiB"}]
@@ -85,20 +86,15 @@ def test_check_real_idempotent_absent(home):
     assert (entry["name"], entry["ram"], entry["complete"], entry["disks"], entry["status"]) == ("first", False, True, ["data", "root"], "running")
     assert gone["snapshots"] == {name: []} and tags(home, name) == [] and not (home.directory(name) / "snapshots").exists()
     assert status(home, name) == "running"
-    wrong = home.play(
-        snapshot(name=home.name("none"), snapshot="first"),
-        snapshot(name=name, snapshot="first", state="restored"),
-        snapshot(lab="none", snapshot="first"),
-        snapshot(name=name, snapshot="7"),
-        snapshot(name=name, snapshot="a b"),
-        snapshot(name=name, snapshot="first", keep=2),
-        snapshot(name=name, snapshot="first", keep=2, prefix="daily-"),
-        snapshot(name=name, snapshot="first", ram=True, quiesce="yes"),
-        snapshot(name=name, snapshot="first", quiesce="yes"),
-    )
-    words = ["there is no machine", "there is no 'first'", "no machine has the label", "is no label", "is no label", "prefix", "does not begin"]
-    for result, word in zip(wrong, [*words, "does not go with ram", "cannot be frozen: no guest agent"]):
-        assert result["failed"] and word in result["msg"], result["msg"]
+    none, unknown = home.play(snapshot(name=home.name("none"), snapshot="first"), snapshot(name=name, snapshot="first", state="restored"))
+    assert none["failed"] and "there is no machine" in none["msg"] and unknown["failed"] and "there is no 'first'" in unknown["msg"]
+    refused(home, "no machine has the label", lab="none")
+    refused(home, "is no label", name, "7")
+    refused(home, "is no label", name, "a b")
+    refused(home, "needs a prefix", name, keep=2)
+    refused(home, "does not begin", name, keep=2, prefix="daily-")
+    refused(home, "does not go with ram", name, ram=True, quiesce="yes")
+    refused(home, "cannot be frozen: no guest agent", name, quiesce="yes")
     assert tags(home, name) == [] and status(home, name) == "running"
 
 
@@ -240,6 +236,26 @@ def test_a_lab_all_or_none(home):
     assert "three" not in [item["name"] for item in look.disk(files(home, names[2])[1])["snapshots"]]
     assert snap(home, lab=home.mark, label="one", state="restored").changed
     assert [status(home, name) for name in names] == ["running"] * 3
+
+
+def test_a_lab_cut_off_is_of_one_point_again(home):
+    names = [home.name(word) for word in "ab"]
+    reach_all(home, [Wish(name, {**RAW, "labels": {"lab": home.mark}}, supervisor="process") for name in names])
+    moments = []
+    snap(home, lab=home.mark, witness=moments.append)
+    for number in range(len(moments)):
+        snap(home, lab=home.mark, state="absent")
+        die_at(home, "", number, {"lab": home.mark}, snap)
+        snap(home, lab=home.mark)
+        assert not snap(home, lab=home.mark).changed
+        records = [json.loads((home.directory(name) / "machine.json").read_text())["snapshots"]["point"] for name in names]
+        assert records[0]["point"] == records[1]["point"] and all(record["complete"] for record in records)
+        assert [status(home, name) for name in names] == ["running"] * 2 and [tags(home, name) for name in names] == [["point"]] * 2
+    snap(home, names[0], state="absent")
+    with pytest.raises(Exception, match=f"{names[0]} cannot be at that point any more"):
+        snap(home, lab=home.mark)
+    snap(home, names[0])
+    assert "not of one point in time" in snap(home, lab=home.mark, state="restored").warnings[0]
 
 
 # what was before; the wish that is cut off

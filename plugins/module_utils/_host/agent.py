@@ -16,7 +16,7 @@ from .._errors import MachineError, UnresponsiveError
 from .deadline import Deadline
 from .qmp import Monitor, close_client, make_client
 
-_TRIES = 3
+_PAUSE = 0.05
 
 
 class Agent(Monitor):
@@ -35,7 +35,6 @@ async def open_agent(path: str, deadline: Deadline) -> AsyncIterator[Agent]:
 
     :raises UnresponsiveError: nobody answers there in time.
     """
-    tries = _TRIES
     while True:
         client = make_client()
         client.await_greeting = client.negotiate = False
@@ -44,10 +43,10 @@ async def open_agent(path: str, deadline: Deadline) -> AsyncIterator[Agent]:
             break
         except MachineError:
             await close_client(client)
-            # What a client that was killed left half said ends the first session with an error, and is gone then.
-            tries -= 1
-            if deadline.over or not tries:
+            # What a client that was killed left half said ends sessions with errors, one for each word, until all are said.
+            if deadline.over:
                 raise
+            await asyncio.sleep(_PAUSE)
     try:
         yield agent
     finally:

@@ -15,13 +15,13 @@ import socket
 import sys
 import time
 
-_SECONDS = 10
+_AGENT_SECONDS = 10.0
 
 
-def say(path: str, *commands: str) -> bool:
+def say(path: str, seconds: float, *commands: str) -> bool:
     """Say the commands and hear an answer to each; whether all were answered."""
     with socket.socket(socket.AF_UNIX) as channel:
-        channel.settimeout(_SECONDS)
+        channel.settimeout(seconds)
         try:
             channel.connect(path)
             lines = channel.makefile("rwb")
@@ -36,13 +36,14 @@ def say(path: str, *commands: str) -> bool:
     return True
 
 
-def let_go(machine: dict[str, str]) -> None:
-    end = time.monotonic() + _SECONDS
-    # The monitor that the dead task had open is free a moment later.
-    while machine.get("qmp") and not say(machine["qmp"], "qmp_capabilities", "cont") and time.monotonic() < end:
+def let_go(machine: dict[str, str], seconds: float) -> None:
+    # The monitor that the dead task had open is free a moment later; QEMU that saves memory answers when it has done so.
+    end = time.monotonic() + seconds
+    while not say(machine["qmp"], seconds, "qmp_capabilities", "cont") and time.monotonic() < end:
         time.sleep(0.1)
+    end = time.monotonic() + _AGENT_SECONDS
     # What the dead task left half said spoils the first try.
-    while machine.get("agent") and not say(machine["agent"], "guest-fsfreeze-thaw") and time.monotonic() < end:
+    while machine["agent"] and not say(machine["agent"], _AGENT_SECONDS, "guest-fsfreeze-thaw") and time.monotonic() < end:
         time.sleep(0.1)
 
 
@@ -50,7 +51,7 @@ def main() -> None:
     machines = json.loads(sys.stdin.readline() or "[]")
     if not sys.stdin.readline():
         for machine in machines:
-            let_go(machine)
+            let_go(machine, float(sys.argv[1]))
 
 
 if __name__ == "__main__":

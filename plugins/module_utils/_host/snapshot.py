@@ -104,31 +104,19 @@ def _mebibytes(count: int) -> str:
     return f"{count / (1 << 20):.1f} MiB"
 
 
-async def freeze(socket: str, *, must: bool) -> tuple[bool, str]:
-    """Hold the guest's file systems still, through its agent: whether they are, and that in words.
+async def find_agent(record: Record) -> str:
+    """Where an agent answers.
 
-    :raises MachineError: they must be, and are not.
+    :raises UnresponsiveError: none does.
     """
-    try:
-        await _freeze(socket)
-    except MaqetError as exc:
-        if must:
-            raise MachineError(f"the guest's file systems cannot be frozen: {exc.message}", hint="quiesce: auto goes on without") from exc
-        return False, f"the guest's file systems were not frozen: {exc.message}"
-    return True, "the guest's file systems were frozen"
-
-
-async def _freeze(socket: str) -> None:
+    socket = await _agent_socket(record)
     if not socket:
         raise UnresponsiveError("no guest agent runs in it")
     async with open_agent(socket, Deadline(_AGENT_SECONDS)):
-        pass  # one that is there answers at once; freezing may take long
-    async with open_agent(socket, Deadline(_FREEZE_SECONDS)) as agent:
-        if not await agent.execute("guest-fsfreeze-freeze"):
-            raise MachineError("it has none that can be")
+        return socket
 
 
-async def agent_socket(record: Record) -> str:
+async def _agent_socket(record: Record) -> str:
     """Where an agent listens that the guest has running; empty without."""
     socket = record.sockets_of(record.applied or {}).get("agent", "")
     if socket:
@@ -136,6 +124,16 @@ async def agent_socket(record: Record) -> str:
             channels = {item["label"]: item for item in await monitor.execute("query-chardev")}
         socket = socket if channels.get("agent", {}).get("frontend-open") else ""
     return socket
+
+
+async def freeze(socket: str) -> None:
+    """Hold the guest's file systems still.
+
+    :raises MachineError: they are not.
+    """
+    async with open_agent(socket, Deadline(_FREEZE_SECONDS)) as agent:
+        if not await agent.execute("guest-fsfreeze-freeze"):
+            raise MachineError("it has none that can be")
 
 
 async def pause(work: Work) -> None:
@@ -151,13 +149,10 @@ async def go_on(work: Work) -> None:
             await monitor.execute("cont")
 
 
-async def thaw(work: Work) -> None:
+async def thaw(socket: str) -> None:
     """
     :raises MachineError: the agent does not answer; the record goes on saying that the guest may be frozen.
     """
-    socket = await agent_socket(work.record)
-    if not socket:
-        return
     try:
         async with open_agent(socket, Deadline(_FREEZE_SECONDS)) as agent:
             if await agent.execute("guest-fsfreeze-status") == "frozen":
@@ -171,7 +166,9 @@ async def release(work: Work) -> None:
     """Let go of a guest that a task held still and was cut off."""
     if living_pid(work.record.directory):
         await go_on(work)
-        await thaw(work)
+        socket = await _agent_socket(work.record)
+        if socket:
+            await thaw(socket)
     work.record.frozen = False
     await work.save()
 

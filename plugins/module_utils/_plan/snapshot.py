@@ -99,6 +99,8 @@ def _present(task: SnapshotTask, record: Record, seen: Observed) -> SnapshotPlan
         return SnapshotPlan(expired=expired)
     if seen.status == "suspended" or (record.suspended and seen.status in _UNLOADED):
         raise RefusedError("the machine is suspended: its memory belongs to its disks", hint="maqet_vm with state: paused first, then ram: true")
+    if task.quiesce == "yes" and seen.alive and seen.status != "running":
+        raise RefusedError(f"a guest that is {seen.status} cannot freeze its file systems", hint="maqet_vm with state: started first, or quiesce: auto")
     snapshot_disks(record, seen)
     return SnapshotPlan(drop=(task.label,) if known else (), take=True, expired=expired)
 
@@ -106,7 +108,11 @@ def _present(task: SnapshotTask, record: Record, seen: Observed) -> SnapshotPlan
 def _expired(task: SnapshotTask, record: Record) -> tuple[str, ...]:
     if task.keep is None:
         return ()
-    whole = [label for label, item in record.snapshots.items() if item["complete"] and label.startswith(task.prefix) and label != task.label]
+    whole = [
+        label
+        for label, item in record.snapshots.items()
+        if item["complete"] and label.startswith(task.prefix) and label not in (task.label, record.memory.get("snapshot"))
+    ]
     oldest_first = sorted(whole, key=lambda label: record.snapshots[label]["created"])
     return tuple(oldest_first[: max(0, len(whole) - task.keep + 1)])
 
