@@ -24,7 +24,7 @@ from ._host.images import Image
 from ._host.observe import observe
 from ._host.prune import leftovers, unused
 from ._plan.at_rest import disk_to_take
-from ._spec.image import Source, check_source
+from ._spec.image import Source, check_source, shown
 from ._spec.name import NAME_EXPECTS, NAME_PATTERN
 
 
@@ -66,7 +66,8 @@ def manage(wanted: Wanted, *, check: bool = False, host: Host | None = None, wit
 def facts(image: Image) -> dict[str, Any]:
     """An image as a task returns it."""
     return {
-        **{key: getattr(image, key) for key in ("name", "content", "file", "format", "virtual_size", "source_format", "checksum")},
+        **{key: getattr(image, key) for key in ("name", "content", "file", "format", "virtual_size", "source_format")},
+        "checksum": image.checksum and shown(image.checksum),
         "source": Source(image.name, image.url, image.path).place,
         "fetched": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(image.fetched)) if image.fetched else None,
     }

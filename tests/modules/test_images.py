@@ -81,9 +81,9 @@ def sha256(data):
 
 
 def files(images):
-    """What is in the cache, without locks."""
+    """What is in the cache, without the lock of it all."""
     root = Path(images.root)
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and not path.name.endswith("lock"))
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path != root / "lock")
 
 
 def check_sound(images, *names, content=RAW):

@@ -8,8 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import HostError
 from ansible_collections.maqet.qemu.plugins.module_utils._host.checksum import find
-from ansible_collections.maqet.qemu.plugins.module_utils._host.download import shown
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.image import Source, check_source
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.image import Source, check_source, shown
 
 HTTP, HTTPS = "http://h/a.qcow2", "https://h/a.qcow2"
 ONE, TWO = "1" * 64, "2" * 64

@@ -16,13 +16,14 @@ from contextlib import suppress
 from typing import Any
 
 from .._errors import HostError, ImageError
-from .._spec.image import Source
+from .._spec.image import Source, shown
 from .checksum import Sum, digests
 from .deadline import Deadline
-from .download import Download, look, shown
+from .download import Download, look
 from .fit import Fit, check_whole, clean, in_thread, make_fit, virtual_size
 from .images import Image, Images
 from .paths import check_readable
+from .prune import sweep
 from .unpack import packed_with
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -45,6 +46,13 @@ class Errand:
 
     async def run(self) -> Image:
         """The image, in the cache and named."""
+        image = await self._run()
+        for stem in (self.stem, f"{self.images.root}/work/{image.content}"):
+            if os.path.exists(f"{stem}.lock"):  # of one who was killed
+                sweep(stem)
+        return image
+
+    async def _run(self) -> Image:
         wanted = await self.images.wanted(self.source, self.deadline)
         image = await self._current(wanted)
         if image:

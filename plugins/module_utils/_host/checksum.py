@@ -12,9 +12,10 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from .._errors import HostError
+from .._spec.image import shown
 from .._spec.validate import nearest
 from .deadline import Deadline
-from .download import fetch_text, shown
+from .download import fetch_text
 
 ALGORITHMS = ("sha256", "sha512")
 _CHUNK = 1 << 20

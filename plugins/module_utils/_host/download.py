@@ -19,6 +19,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 from .._errors import HostError, MaqetError
+from .._spec.image import shown
 from .deadline import Deadline
 from .paths import size_of, write_private
 
@@ -61,7 +62,7 @@ class Download:
                 if futile >= _FUTILE or self.deadline.over:
                     raise HostError(
                         f"{shown(self.url)}: {exc}; {have} bytes are here after {self.deadline.seconds - self.deadline.left:.0f} s",
-                        hint="Run it again, it goes on from there" if self._resumes else "Check the server, or give a longer timeout",
+                        hint="Run it again, it goes on from there" if self._resumes else "Check the URL, the server and the network, or give a longer timeout",
                     ) from exc
                 time.sleep(min(_PAUSE * futile, self.deadline.left))
 
@@ -220,13 +221,6 @@ def check_space(directory: str, need: int, what: str) -> None:
             needed=need,
             free=free,
         )
-
-
-def shown(url: str) -> str:
-    """A URL without the password that it may have."""
-    scheme, separator, rest = url.partition("//")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _refused(url: str, exc: HTTPError) -> MaqetError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 from .deadline import Deadline
@@ -68,23 +68,23 @@ async def prune(images: Images, in_use: Callable[[], set[str]], deadline: Deadli
         for file in gone:
             os.unlink(file)
         for key in sorted({entry.partition(".")[0] for entry in _entries(f"{images.root}/work")}):
-            gone += _sweep(f"{images.root}/work", key)
+            gone += sweep(f"{images.root}/work/{key}")
         for entry in _entries(f"{images.root}/names"):
             if entry.endswith(".new"):  # cut off while it was written: whoever writes one has the lock too
                 os.unlink(f"{images.root}/names/{entry}")
         return gone
 
 
-def _sweep(work: str, key: str) -> Iterator[str]:
-    """Remove what is left of a source, unless somebody is at it."""
-    descriptor = try_lock(f"{work}/{key}.lock")
+def sweep(stem: str) -> list[str]:
+    """Remove what is left of a source, unless somebody is at it; the files that went."""
+    descriptor = try_lock(f"{stem}.lock")
     if descriptor is None:
-        return
+        return []
     try:
-        for entry in _entries(work):
-            if entry.startswith(f"{key}."):
-                os.unlink(f"{work}/{entry}")
-                if not entry.endswith(".lock"):
-                    yield f"{work}/{entry}"
+        work, key = os.path.split(stem)
+        left = [f"{work}/{entry}" for entry in _entries(work) if entry.startswith(f"{key}.")]
+        for path in left:
+            os.unlink(path)
+        return [path for path in left if not path.endswith(".lock")]
     finally:
         os.close(descriptor)

@@ -54,8 +54,13 @@ class Source(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where it is, for people: without the password that a URL may have."""
-        return re.sub(r"//[^/@]*@", "//", self.url or self.path or "")
+        """Where it is, for people."""
+        return shown(self.url) if self.url else self.path or ""
+
+
+def shown(text: str) -> str:
+    """A text without the passwords that its URLs may have."""
+    return re.sub(r"//[^/]*@", "//", text)
 
 
 def sources(spec: dict[str, Any]) -> dict[str, Source]:
