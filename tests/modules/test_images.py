@@ -288,6 +288,8 @@ def test_a_full_disk(images, made, web):
         web.lengths = lengths
         child = Child(lambda name=name: in_a_small_disk(images.root, lambda resize: _fill(images, web.url(name), resize)))
         assert child.end() == 0
+    # What was there went on, or was whole.
+    assert {status for _path, _range, status in web.asked} == {200, 206, 304}
 
 
 def _fill(images, url, resize):

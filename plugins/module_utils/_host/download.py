@@ -117,7 +117,9 @@ class Download:
             got = start + self._copy(response, file, witness)
         if total is not None and got < total:
             raise Cut(f"the connection ended after {got} of {total} bytes")
-        self.facts["size"] = got
+        if total is None:  # now it is known, for who asks again whether it is whole
+            self.facts["size"] = got
+            write_private(f"{self.file}.json", json.dumps(self.facts))
 
     def _begin(self, response: Any, total: int | None) -> None:
         self.discard()
