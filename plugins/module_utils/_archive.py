@@ -74,7 +74,7 @@ def transfer_machine(wish: Transfer, *, check: bool = False, engine: Engine | No
 
 class _Task:
     def __init__(self, wish: Transfer, engine: Engine, check: bool, result: Result) -> None:
-        self.wish = wish._replace(path=os.path.normpath(wish.path))
+        self.wish = wish._replace(path=os.path.realpath(wish.path) if wish.path.startswith("/") else wish.path)
         self.engine, self.host, self.check, self.result = engine, engine.host, check, result
         self.deadline = Deadline(wish.timeout)
         self.host.keeps = not check

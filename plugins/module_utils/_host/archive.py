@@ -165,7 +165,7 @@ class Reader:
         try:
             with self.open(MANIFEST) as file:
                 return json.loads(file.read(_LARGEST_MANIFEST))
-        except (RefusedError, ValueError) as exc:
+        except (RefusedError, ValueError, RecursionError) as exc:
             raise RefusedError(f"{self.path} is no export of a machine: it has no {MANIFEST} that can be read", hint="Give the path of an export") from exc
 
     def _check_files(self) -> None:

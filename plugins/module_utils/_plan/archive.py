@@ -261,16 +261,16 @@ def imported_record(wish: Transfer, manifest: dict[str, Any], blank: Record) -> 
 def _declaration(manifest: dict[str, Any]) -> dict[str, Any]:
     """As written, where files that were named by path become the machine's own."""
     raw: dict[str, Any] = copy.deepcopy(manifest["declaration"])
-    # What was left to that host is said: here it could mean another.
-    raw.setdefault("arch", manifest["arch"])
-    if declare({})["arch"] == raw["arch"] and "arch" not in manifest["declaration"]:
-        del raw["arch"]
+    # What was left to that host is said: here it would mean another.
+    if declare(raw)["arch"] != manifest["arch"] and "arch" not in raw:
+        raw["arch"] = manifest["arch"]
     named = {entry["name"]: entry for entry in manifest["disks"] if entry["path"]}
+    formats = manifest["identity"].get("formats", {})
     for disk in raw.get("disks", ()):
-        entry = named.get(disk.get("name"))
+        entry = named.get(disk["name"])
         if entry and disk.get("path"):
             del disk["path"]
-            disk.update(size=format_size(entry["virtual_size"]), format=disk.get("format") or manifest["identity"]["formats"].get(entry["name"], "qcow2"))
+            disk.update(size=format_size(entry["virtual_size"]), format=disk.get("format") or formats.get(entry["name"], "qcow2"))
     return raw
 
 
