@@ -239,7 +239,7 @@ def test_full_disk_at_every_boundary(small_home, scenario):
     home, filler = small_home, Filler(small_home)
     base = make_base(home)
     before, wish = FULL[scenario]
-    raw = of_image(base)
+    raw = {**of_image(base), "cloud_init": {"user_data": {"hostname": "full"}}}
     grown = {**raw, "disks": [{**disk, "size": "24MiB"} if disk["name"] == "data" else disk for disk in raw["disks"]]}
     wish = {**wish, "raw": grown if "grown" in wish else raw}
     wish.pop("grown", None)
@@ -264,6 +264,7 @@ def test_full_disk_at_every_boundary(small_home, scenario):
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         reach(home, name, supervisor="process", **wish)
         assert check_files(home, name) == [] and reads(home.directory(name) / "whole.raw", 1)
+        assert all(seed.stat().st_size > 40000 and seed.stat().st_mode & 0o777 == 0o600 for seed in home.directory(name).glob("seed-*"))
         reach(home, name, state="absent", force=True)
         if len(moments) <= number:
             break

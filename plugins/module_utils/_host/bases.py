@@ -19,6 +19,7 @@ from .._spec.size import format_size
 from .deadline import Deadline
 from .host import Host
 from .images import Image, Images
+from .paths import check_readable
 from .qemu_img import base_facts, chain
 
 Base = dict[str, Any]
@@ -45,6 +46,8 @@ async def _find(host: Host, new: Record, item: DiskFile, deadline: Deadline) -> 
     known = await host.images.find(source, deadline) if source else host.images.known(image)
     if not known and not source:
         raise SpecError(option, f"there is no image {image!r} here", hint="Declare it under images, or fetch it with maqet_image; a path begins with /")
+    if not known and source and source.path:
+        check_readable(f"images[{image}].path", source.path)
     return base_of(item, known) if known else None
 
 
