@@ -138,3 +138,11 @@ def test_an_older_record_knows_its_bases():
     again = Record.load({**old.dump(), "schema": 2, "bases": {}})
     assert again.bases == {"a": {"image": "/base", "content": "", "file": "/base", "format": "qcow2", "stamp": []}}
     assert again.declared == declare(raw)
+
+
+def test_no_url_shows_its_password():
+    images = [{"name": "a", "url": "https://me:geheim@example.org/a", "checksum": "sha256:https://me:geheim@example.org/S"}]
+    before, after = ({"images": [{**images[0], "url": f"{images[0]['url']}{tail}"}]} for tail in ("", "2"))
+    changes = compare(OPTIONS, declare(before), declare(after))
+    told = [conceal(OPTIONS, after), spell(OPTIONS, declare(after)), *map(readable, changes), *map(describe, changes)]
+    assert "geheim" not in json.dumps(told) and "example.org/a2" in json.dumps(told)

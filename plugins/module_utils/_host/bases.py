@@ -122,7 +122,8 @@ async def _check_chain(item: DiskFile, base: Base | None) -> None:
 def _check_base(option: str, base: Base) -> None:
     if not os.path.exists(base["file"]):
         raise HostError(f"{option}: its image {base['file']} is gone, and the disk holds only what differs from it", hint="Put the same file back")
-    if base["stamp"] and stamp(base["file"]) != base["stamp"]:
+    # A content of the cache is what its name says; one that was fetched again is of another time.
+    if base["stamp"] and not base["content"] and stamp(base["file"]) != base["stamp"]:
         seconds = base["stamp"][1] / 1e9
         raise HostError(
             f"{option}: its image {base['file']} was changed since the disk was made on it, which spoils the disk",

@@ -111,6 +111,8 @@ def spell_option(option: Option, value: Any) -> Any:
         return None
     if option.secret:
         return _veiled(value)
+    if option.shown:
+        return option.shown(value)
     if option.type == "size":
         return format_size(value)
     if option.type == "map":
@@ -140,6 +142,8 @@ def conceal(options: tuple[Option, ...], raw: dict[str, Any]) -> dict[str, Any]:
 def _conceal(option: Option, value: Any) -> Any:
     if option.secret:
         return VEIL if option.type == "text" else _veiled(value)
+    if option.shown and value:
+        return option.shown(value)
     if option.options and isinstance(value, list):
         return [conceal(option.options, item) for item in value]
     return conceal(option.options, value) if option.options and isinstance(value, dict) else value

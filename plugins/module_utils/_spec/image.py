@@ -20,6 +20,12 @@ _URL_EXPECTS = "an address that begins with https:// or http:// and names a file
 _CHECKSUM_PATTERN = r"^sha(256:([0-9a-fA-F]{64}|https?://\S+)|512:([0-9a-fA-F]{128}|https?://\S+))$"
 _CHECKSUM_EXPECTS = "sha256: or sha512: and then the sum in hex digits, or the URL of a file of sums such as SHA256SUMS"
 
+
+def shown(text: str) -> str:
+    """A text without the passwords that its URLs may have."""
+    return re.sub(r"//[^/]*@", "//", text)
+
+
 OPTIONS = (
     Option(
         "images",
@@ -27,9 +33,9 @@ OPTIONS = (
         change=LIVE,
         options=(
             Option("name", required=True, pattern=NAME_PATTERN, expects=NAME_EXPECTS),
-            Option("url", pattern=_URL_PATTERN, expects=_URL_EXPECTS, change=LIVE),
+            Option("url", pattern=_URL_PATTERN, expects=_URL_EXPECTS, change=LIVE, shown=shown),
             Option("path", "path", change=LIVE),
-            Option("checksum", pattern=_CHECKSUM_PATTERN, expects=_CHECKSUM_EXPECTS, change=LIVE),
+            Option("checksum", pattern=_CHECKSUM_PATTERN, expects=_CHECKSUM_EXPECTS, change=LIVE, shown=shown),
             Option("verify", "bool", True, change=LIVE),
             Option("format", choices=FORMATS, change=LIVE),
         ),
@@ -56,11 +62,6 @@ class Source(NamedTuple):
     def place(self) -> str:
         """Where it is, for people."""
         return shown(self.url) if self.url else self.path or ""
-
-
-def shown(text: str) -> str:
-    """A text without the passwords that its URLs may have."""
-    return re.sub(r"//[^/]*@", "//", text)
 
 
 def sources(spec: dict[str, Any]) -> dict[str, Source]:

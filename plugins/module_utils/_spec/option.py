@@ -39,7 +39,7 @@ class Option:
     :param told: the command line cannot carry it: QEMU is told after each start.
     :param whole: a ``keyed`` option whose elements are compared as wholes, not by their options.
     :param optional: a ``map`` that is not there (None) is another thing than an empty one.
-    :param secret: its value is shown to nobody.
+    :param secret: its value is shown to nobody; shown: its value as people may see it.
     :param note: how far a change goes while the machine runs, for the documentation.
     """
 
@@ -64,6 +64,7 @@ class Option:
     optional: bool = False
     language: str = ""
     secret: bool = False
+    shown: Callable[[Any], Any] | None = None
     note: str = ""
 
 
