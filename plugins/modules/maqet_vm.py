@@ -32,7 +32,8 @@ options:
       - V(started) sees that it runs, its virtual CPUs too.
       - V(stopped) asks the guest to power down, asks again, then ends QEMU.
       - V(paused) sees that QEMU runs with its virtual CPUs stopped.
-      - V(suspended) saves the guest's memory to disk and ends QEMU. V(started) continues where it was.
+      - V(suspended) saves the guest's memory to disk and ends QEMU. V(started) continues where it was, after the host was
+        rebooted too, or says why it cannot (an older QEMU, another CPU).
       - V(restarted) always stops and starts the machine, once each time the task runs, whether something waits or not.
         V(started) with O(on_restart_needed=restart) is the idempotent way, and restarts only when a change needs it.
       - V(absent) stops the machine and removes it with all its files. Files named by O(disks[].path) stay.

@@ -320,29 +320,26 @@ import subprocess, sys
 from ansible_collections.maqet.qemu.tests.harness.home import Home
 from ansible_collections.maqet.qemu.tests.modules.test_snapshots import *
 
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "small", sys.argv[1]], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "small", sys.argv[1]], check=True)
 home = Home(sys.argv[1])
 name = home.name()
 filler = home.data / "filler"
 home.started(name, "process", **RAW)
+
+def fill(moment):
+    if moment == "stopped":  # there was room when it was looked at
+        subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4K"], stderr=subprocess.DEVNULL)
+
 try:
-    refused(home, "not enough space in .* MiB are free", name, ram=True)
-
-    def fill(moment):
-        if moment == "stopped":
-            with open(filler, "wb", buffering=0) as file:
-                try:
-                    while file.write(bytes(4096)) == 4096:
-                        pass
-                except OSError:
-                    pass
-
-    refused(home, "No space left", name, witness=fill)
-    assert status(home, name) == "running" and tags(home, name) == [], "the guest goes on, there is no half snapshot"
-    subprocess.run(["truncate", "--size=-512K", str(filler)], check=True)
-    refused(home, "not enough space in .* MiB are free", name, "other")
-    filler.unlink()
-    assert snap(home, name).changed and tags(home, name) == ["point"]
+    for ram in (True, False):
+        refused(home, "No space left", name, ram=ram, witness=fill)
+        assert status(home, name) == "running" and tags(home, name) == [], "the guest goes on, there is no half snapshot"
+        assert not (home.directory(name) / "snapshots/point/memory").exists()
+        subprocess.run(["truncate", "--size=-512K", str(filler)], check=True)
+        refused(home, "not enough space in .* MiB are free", name, "other", ram=ram)
+        filler.unlink()
+    assert snap(home, name).changed and snap(home, name, "ram", ram=True).changed and tags(home, name) == ["point", "ram"]
+    snap(home, name, "ram", state="restored")
     assert reach(home, name).vm["status"] == "running"
     reach(home, name, state="stopped", force=True)
     for file in files(home, name):  # 3: QEMU has leaked clusters, and lost none

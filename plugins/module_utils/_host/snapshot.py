@@ -38,40 +38,46 @@ _MARGIN, _TABLES = 16 << 20, 1 << 20
 
 
 async def check_take(record: Record, seen: Observed, entry: dict[str, Any], task: SnapshotTask) -> None:
-    """
+    """Look at what is to be taken; the entry knows the disks' sizes then.
+
     :raises MaqetError: why the snapshot cannot be taken now; nothing has been done.
     """
     if seen.alive:
         async with open_monitor(record.sockets["qmp"], Deadline(task.timeout)) as monitor:
-            await _check_idle(monitor, seen)
-            tags = {name: found for name, (_file, found) in await _check_blocks(monitor, entry)}
+            await _check_idle(monitor)
+            images = {item["node-name"]: item["image"] for item in await _blocks(monitor) if _is_part(item, entry)}
+            gone = [name for name in entry["disks"] if f"disk-{name}" not in images]
+            if gone:
+                raise MachineError(f"the running QEMU has no disk {', '.join(gone)}", hint="maqet_vm puts it back")
+            images = {name: images[f"disk-{name}"] for name in entry["disks"]}
     else:
-        tags = {name: await _tags(disk["file"]) for name, disk in entry["disks"].items()}
-    for name, found in tags.items():
-        if task.label in found and task.label not in record.snapshots:
+        images = {name: await image_info(disk["file"]) for name, disk in entry["disks"].items()}
+    for name, image in images.items():
+        entry["disks"][name]["size"] = image["virtual-size"]
+        if task.label in _names(image) and task.label not in record.snapshots:
             hint = f"Give another label, or remove it: qemu-img snapshot -d {task.label} {entry['disks'][name]['file']}"
             raise RefusedError(f"disks[{name}] has a snapshot {task.label!r} that is none of ours", hint=hint)
     _check_space(record, seen, entry)
 
 
-async def _check_idle(monitor: Monitor, seen: Observed) -> None:
+async def _check_idle(monitor: Monitor) -> None:
     busy = [job for job in await monitor.execute("query-jobs") if job["id"] not in _OURS]
     if busy:
         names = ", ".join(f"{job['id']} ({job['type']}, {job['status']})" for job in busy)
         raise RefusedError(f"a block job works on the machine's disks: {names}", hint="Wait for its end, or cancel it: job-cancel")
 
 
-async def _check_blocks(monitor: Monitor, entry: dict[str, Any]) -> list[tuple[str, tuple[str, set[str]]]]:
-    found = []
-    for item in await _blocks(monitor):
-        node = item["node-name"]
-        name = node[5:] if node.startswith("disk-") else ""
-        if name in entry["disks"]:
-            found.append((name, (item["file"], _names(item["image"]))))
-        elif not item["ro"] and node not in ("nvram", "firmware"):
-            hint = "Only disks that the declaration names can be part of a snapshot"
-            raise RefusedError(f"QEMU has a writable drive of its own, {node} ({item['file']})", hint=hint)
-    return found
+def _is_part(item: dict[str, Any], entry: dict[str, Any]) -> bool:
+    """
+    :raises RefusedError: it is a drive that is none of ours, and would be left out.
+    """
+    node = item["node-name"]
+    if node.startswith("disk-") and node[5:] in entry["disks"]:
+        return True
+    if not item["ro"] and node not in ("nvram", "firmware"):
+        hint = "Only disks that the declaration names can be part of a snapshot"
+        raise RefusedError(f"QEMU has a writable drive of its own, {node} ({item['file']})", hint=hint)
+    return False
 
 
 async def _blocks(monitor: Monitor) -> list[dict[str, Any]]:
@@ -185,8 +191,6 @@ async def take(work: Work, label: str, seen: Observed) -> None:
         for disk in entry["disks"].values():
             await _qemu_img("-c", label, disk["file"])
             work.witness("disk taken")
-    for disk in entry["disks"].values():
-        disk["size"] = (await image_info(disk["file"]))["virtual-size"]
     for name in entry["beside"]:
         _copy(f"{record.directory}/{name}", f"{memory.snapshot_directory(record.directory, label)}/{name}")
         work.witness("copied")
