@@ -74,8 +74,8 @@ options:
   credentials:
     description:
       - Credentials of the guest's systemd, texts by their names. None when left out. The guest needs systemd 252 or newer.
-      - They go by SMBIOS where there is one, on x86 and with UEFI, up to 48KiB together. Else by QEMU's fw_cfg, where a name has at most 28
-        characters.
+      - Small ones go by SMBIOS where there is one, on x86 and with UEFI, up to 4KB together. The others go by QEMU's fw_cfg, at most 10 of them,
+        with names of at most 28 characters and 1MiB together; the guest's kernel needs its module C(qemu_fw_cfg) for these.
       - "For example V({passwd.hashed-password.root: '{{ vault_hash }}', vmm.notify_socket: 'vsock:2:9999'})."
     type: dict
 """

@@ -44,7 +44,7 @@ def fill(value: Any, words: dict[str, Any]) -> Any:
     if isinstance(value, list):
         return [fill(item, words) for item in value]
     if isinstance(value, str):
-        for word, replacement in words.items():
+        for word, replacement in {**words, "long": "x" * 4000}.items():
             value = value.replace(f"<{word}>", str(replacement))
     return value
 

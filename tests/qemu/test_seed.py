@@ -63,9 +63,10 @@ def test_what_is_in_it(machine):
     assert listed.split() == ["/meta-data", "/network-config", "/user-data", "/vendor-data"]
     found = meta(machine)
     assert found["local-hostname"] == machine.name.replace("_", "-") and found["public-keys"] == ["ssh-ed25519 AAAA me"]
-    network = yaml.safe_load(read(machine, "network-config"))["ethernets"]
-    assert network["lan"]["addresses"] == ["10.0.2.20/24"] and network["lan"]["routes"] == [{"to": "0.0.0.0/0", "via": "10.0.2.2"}]
-    assert network["nicaabbcc"] == {"match": {"macaddress": "52:54:00:aa:bb:cc"}, "set-name": "nicaabbcc", "dhcp4": True}
+    first, second = yaml.safe_load(read(machine, "network-config"))["config"]
+    assert first["name"] == "lan"
+    assert first["subnets"] == [{"type": "static", "address": "10.0.2.20/24", "gateway": "10.0.2.2", "dns_nameservers": ["10.0.2.3"]}]
+    assert second == {"type": "physical", "name": "nicaabbcc", "mac_address": "52:54:00:aa:bb:cc", "subnets": [{"type": "dhcp4"}]}
     user, ours = email.message_from_string(read(machine, "user-data")).get_payload()
     assert yaml.safe_load(user.get_payload(decode=True)) == {"password": "geheim-1"}
     assert yaml.safe_load(ours.get_payload(decode=True))["bootcmd"][0][-1] == "10.10.0.10 db"

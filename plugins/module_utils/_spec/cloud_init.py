@@ -130,7 +130,7 @@ def _file(spec: dict[str, Any], site: Site) -> str:
 
 
 def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:
-    """Debian's cloud kernels have no driver for SATA drives (CONFIG_ATA is not set), so the volume is on a virtio disk."""
+    """Debian's cloud kernels have no driver for SATA drives (CONFIG_SATA_AHCI is not set), so the volume is on a virtio disk."""
     if has_seed(spec):
         file = {"driver": "file", "filename": _file(spec, site)}
         yield Part("blockdev", {"node-name": "seed", "driver": "raw", "read-only": True, "file": file})

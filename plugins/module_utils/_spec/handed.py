@@ -28,8 +28,8 @@ OPTIONS = (
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,199}")
 # systemd takes 1 MiB of all credentials together (CREDENTIALS_TOTAL_SIZE_MAX).
 _MOST = 1 << 20
-# SMBIOS 2.1, which most machine types have, ends at 64 KiB for all tables, and a table at 255 texts.
-_SMBIOS_BYTES, _SMBIOS_COUNT = 48 << 10, 255
+# systemd (252 to 258) reads the table by one read() and takes what it gets for all; Linux gives a page of 4 KiB.
+_SMBIOS = 4000
 # QEMU: FW_CFG_MAX_FILE_PATH is 56 with its closing NUL; of its 32 places for files it needs about 20 itself.
 _FW_CFG = "opt/io.systemd.credentials/"
 _FW_CFG_NAME, _FW_CFG_COUNT = 55 - len(_FW_CFG), 10
@@ -46,11 +46,12 @@ def check(spec: dict[str, Any]) -> Iterator[SpecError]:
             yield SpecError(path, "cannot be a credential's name", hint="Use up to 200 letters, digits, '_', '.', '@', '+' and '-'")
         if not isinstance(value, str):
             yield SpecError(path, "is no text", hint="Give a text; quote what looks like a number")
-        total += len(value.encode())
+        total += len(str(value).encode())
     if total > _MOST:
         yield SpecError("credentials", "are larger than 1MiB together, and systemd takes no more", hint="Hand it over on a disk or a share")
-    if spec["credentials"] and not _by_smbios(spec):
-        yield from _check_fw_cfg(spec)
+    left = [name for name in spec["credentials"] if name not in _by_smbios(spec)]
+    if left:
+        yield from _check_fw_cfg(left, spec["arch"])
 
 
 def _check_ignition(spec: dict[str, Any]) -> Iterator[SpecError]:
@@ -67,36 +68,36 @@ def _check_ignition(spec: dict[str, Any]) -> Iterator[SpecError]:
         yield SpecError("ignition", f"QEMU has no fw_cfg on {spec['arch']} machines, by which it is handed over", hint="Hand it over on a disk")
 
 
-def _check_fw_cfg(spec: dict[str, Any]) -> Iterator[SpecError]:
-    if spec["arch"] not in _WITH_FW_CFG:
-        yield SpecError("credentials", f"QEMU has no way to hand them to {spec['arch']} machines", hint="Use cloud_init, or a disk")
-    if len(spec["credentials"]) > _FW_CFG_COUNT:
-        yield SpecError("credentials", f"are more than the {_FW_CFG_COUNT} that QEMU's fw_cfg has room for here", hint="Give fewer, or smaller ones on x86")
-    for name in spec["credentials"]:
+def _check_fw_cfg(names: list[str], arch: str) -> Iterator[SpecError]:
+    small = "Give fewer and smaller ones: on x86 and with UEFI those that make less than 4KB together go by SMBIOS"
+    if arch not in _WITH_FW_CFG:
+        yield SpecError("credentials", f"QEMU has no way to hand them to {arch} machines", hint="Use cloud_init, or a disk")
+    if len(names) > _FW_CFG_COUNT:
+        yield SpecError("credentials", f"are more than the {_FW_CFG_COUNT} that QEMU's fw_cfg has room for", hint=small)
+    for name in names:
         if len(name) > _FW_CFG_NAME:
-            why = f"is longer than the {_FW_CFG_NAME} characters that QEMU's fw_cfg leaves it here"
-            yield SpecError(f"credentials[{name}]", why, hint="Use a shorter name, or less than 48KiB of them with SMBIOS (x86, or UEFI)")
+            yield SpecError(f"credentials[{name}]", f"is longer than the {_FW_CFG_NAME} characters that QEMU's fw_cfg leaves it", hint=small)
 
 
-def _texts(spec: dict[str, Any]) -> dict[str, str]:
-    """The credentials as SMBIOS carries them: texts without line ends."""
+def _by_smbios(spec: dict[str, Any]) -> dict[str, str]:
+    """The credentials that go by SMBIOS, which needs no module of the kernel, as texts: where there is SMBIOS, the small ones."""
     from base64 import b64encode
 
-    return {name: f"io.systemd.credential.binary:{name}={b64encode(value.encode()).decode()}" for name, value in spec["credentials"].items()}
-
-
-def _by_smbios(spec: dict[str, Any]) -> bool:
-    """systemd has them by SMBIOS without a module of the kernel, where there is SMBIOS and they fit in."""
-    texts = _texts(spec).values()
-    has_tables = spec["arch"] in ("x86_64", "i386") or spec["firmware"] == "uefi"
-    return has_tables and len(texts) <= _SMBIOS_COUNT and sum(map(len, texts)) <= _SMBIOS_BYTES
+    if spec["arch"] not in ("x86_64", "i386") and spec["firmware"] != "uefi":
+        return {}
+    texts: dict[str, str] = {}
+    for name, value in sorted(spec["credentials"].items(), key=lambda item: len(str(item[1]))):
+        text = f"io.systemd.credential.binary:{name}={b64encode(str(value).encode()).decode()}"
+        if sum(map(len, texts.values())) + len(texts) + len(text) > _SMBIOS:
+            break
+        texts[name] = text
+    return texts
 
 
 def private_files(spec: dict[str, Any], site: Site) -> Iterator[PrivateFile]:
     if spec["ignition"] is not None:
         yield PrivateFile(_file("ignition", site), spec["ignition"])
-    texts = _texts(spec) if spec["credentials"] and _by_smbios(spec) else spec["credentials"]
-    for name, content in texts.items():
+    for name, content in {**spec["credentials"], **_by_smbios(spec)}.items():
         yield PrivateFile(_file(f"credential-{name}", site), content)
 
 
@@ -107,7 +108,7 @@ def _file(name: str, site: Site) -> str:
 def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:
     if spec["ignition"] is not None:
         yield Part("fw_cfg", {"name": "opt/com.coreos/config", "file": _file("ignition", site)})
-    by_smbios = bool(spec["credentials"]) and _by_smbios(spec)
+    small = _by_smbios(spec)
     for name in spec["credentials"]:
         file = _file(f"credential-{name}", site)
-        yield Part("smbios", {"type": 11, "path": file}) if by_smbios else Part("fw_cfg", {"name": f"{_FW_CFG}{name}", "file": file})
+        yield Part("smbios", {"type": 11, "path": file}) if name in small else Part("fw_cfg", {"name": f"{_FW_CFG}{name}", "file": file})

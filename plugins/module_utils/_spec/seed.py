@@ -23,7 +23,8 @@ from .text import CLOUD_CONFIG, read, write
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,14}")
 _BEGIN, _END = "# maqet.qemu: begin", "# maqet.qemu: end"
 # Where cloud-init writes /etc/hosts itself (manage_etc_hosts) it does so from these templates, after it ran this.
-_HOSTS = f"""for file in /etc/hosts /etc/cloud/templates/hosts.*.tmpl; do
+_HOSTS = f""": >>/etc/hosts
+for file in /etc/hosts /etc/cloud/templates/hosts.*.tmpl; do
   test -f "$file" || continue
   {{ sed '/^{_BEGIN}$/,/^{_END}$/d' "$file"; printf '%s\\n' '{_BEGIN}' "$@" '{_END}'; }} >"$file.new"
   cmp -s "$file" "$file.new" || cat "$file.new" >"$file"
@@ -78,25 +79,23 @@ def _with_hosts(user: str, hosts: dict[str, str]) -> str:
 
 
 def _network(spec: dict[str, Any], site: Site) -> str | None:
-    """Version 2, each card known by its MAC."""
+    """Each card known by its MAC. In version 1: of version 2 cloud-init 22.4 makes a default route that needs net-tools where
+    ifupdown is (Debian 12), and 23.3 and later complain of the other way to say it (gateway4)."""
     if not spec["nics"]:
         return None
-    ethernets = {}
+    config = []
     for name, nic in spec["nics"].items():
         mac = (nic["mac"] or site.identity["macs"][name]).lower()
-        # Not every renderer of cloud-init finds a card by its MAC alone: ifupdown's wants the name that it will have.
+        # The guest's name for the card too: not every renderer of cloud-init finds a card by its MAC alone.
         interface = name if _INTERFACE.fullmatch(name) else f"nic{mac[9:].replace(':', '')}"
-        ethernets[interface] = {"match": {"macaddress": mac}, "set-name": interface, **_addresses(nic)}
-    return write({"version": 2, "ethernets": ethernets}, "yaml")
+        config.append({"type": "physical", "name": interface, "mac_address": mac, "subnets": [_subnet(nic)]})
+    return write({"version": 1, "config": config}, "yaml")
 
 
-def _addresses(nic: dict[str, Any]) -> dict[str, Any]:
+def _subnet(nic: dict[str, Any]) -> dict[str, Any]:
     if not nic["address"]:
-        return {"dhcp4": True}
+        return {"type": "dhcp4"}
     found = static(nic)
-    config: dict[str, Any] = {"addresses": [found["address"]]}
-    if found["gateway"]:
-        config["routes"] = [{"to": "::/0" if ":" in found["gateway"] else "0.0.0.0/0", "via": found["gateway"]}]
-    if found["dns"]:
-        config["nameservers"] = {"addresses": found["dns"]}
-    return config
+    subnet = {"type": "static6" if ":" in found["address"] else "static", "address": found["address"]}
+    more = {"gateway": found["gateway"], "dns_nameservers": found["dns"]}
+    return {**subnet, **{key: value for key, value in more.items() if value}}
