@@ -83,7 +83,7 @@ async def _create(disk: DiskFile, base: dict[str, Any] | None, file: str) -> Non
 
 
 async def _copy(disk: DiskFile, base: dict[str, Any], file: str) -> None:
-    await run_aside([find_program("qemu-img", _HINT), "convert", "-q", "-f", base["format"], "-O", disk.format, base["file"], file], timeout=_COPY_SECONDS)
+    await qemu_img(Deadline(_COPY_SECONDS), "convert", "-q", "-f", base["format"], "-O", disk.format, base["file"], file)
     if disk.size:
         await grow_disk(disk._replace(file=file))
 
