@@ -16,7 +16,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .guest import _archive
+from .guest import _archive, alone
 
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys
@@ -32,10 +32,11 @@ def find_arm_guest():
     """``boot`` of a machine that runs the guest."""
     recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
     cache = Path(os.environ.get("MAQET_TEST_CACHE") or Path.home() / ".cache/maqet-qemu") / f"arm-{recipe}"
-    if not cache.exists():
-        work = cache.with_name(f"{cache.name}.{os.getpid()}")
-        _build(work)
-        work.rename(cache)
+    with alone(cache):
+        if not cache.exists():
+            work = cache.with_name(f"{cache.name}.{os.getpid()}")
+            _build(work)
+            work.rename(cache)
     return {"kernel": str(cache / "kernel"), "initrd": str(cache / "initrd"), "cmdline": "console=ttyAMA0 quiet"}
 
 

@@ -9,6 +9,7 @@ Made by an ordinary user, who installs nothing; kept in MAQET_TEST_CACHE, or in 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import lzma
 import os
@@ -16,6 +17,7 @@ import re
 import shutil
 import struct
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 MODULES = ["virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk"]
@@ -71,11 +73,21 @@ def find_guest():
     """``boot`` of a machine that runs the guest."""
     recipe = hashlib.sha256((INIT + POWER_BUTTON + Path(__file__).read_text()).encode()).hexdigest()[:12]
     cache = Path(os.environ.get("MAQET_TEST_CACHE") or Path.home() / ".cache/maqet-qemu") / f"guest-{recipe}"
-    if not cache.exists():
-        work = cache.with_name(f"{cache.name}.{os.getpid()}")
-        _build(work)
-        work.rename(cache)
+    with alone(cache):
+        if not cache.exists():
+            work = cache.with_name(f"{cache.name}.{os.getpid()}")
+            _build(work)
+            work.rename(cache)
     return {"kernel": str(cache / "kernel"), "initrd": str(cache / "initrd"), "cmdline": "console=ttyS0 quiet"}
+
+
+@contextmanager
+def alone(cache):
+    """Tests that run side by side want the same guest: one makes it."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{cache}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _build(work):

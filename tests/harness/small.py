@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 from contextlib import contextmanager
@@ -25,12 +26,15 @@ def small_home(tmp_path):
     folder = os.environ.get("MAQET_TEST_SMALL")
     if not folder:
         pytest.skip("scripts/test makes the small file system")
-    root = Path(folder) / f"home-{os.getpid()}"
-    root.mkdir()
-    scratch = Home(root, desk=tmp_path)
-    yield scratch
-    scratch.close()
-    shutil.rmtree(root)
+    # Who fills it is alone in it.
+    with open(folder + ".lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        root = Path(folder) / "home"
+        root.mkdir()
+        scratch = Home(root, desk=tmp_path)
+        yield scratch
+        scratch.close()
+        shutil.rmtree(root)
 
 
 class Filler:
