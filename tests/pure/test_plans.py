@@ -10,6 +10,7 @@ import copy
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import MaqetError
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.diff import compare, settle
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.first_boot import disks_by_policy
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.plan import make_plan
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.record import Record
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.wish import Observed, Wish, is_settled
@@ -45,7 +46,7 @@ def stored_record(case) -> Record | None:
     applied = declare(case.get("applied", case["stored"]))
     started = declare(case["started"]) if "started" in case else None
     stored = record(case["stored"], applied, started=started, told=case.get("told"), **case.get("record", {}))
-    if case["seen"] not in ("absent", "stopped"):
+    if case["seen"] not in ("absent", "stopped") or "applied" in case:
         stored.applied = applied
     stored.identity.update(case.get("identity", {}))
     return stored
@@ -89,6 +90,8 @@ def test_plan(case):
     new = wished_record(case, old)
     wish = Wish("m", case.get("task"), **case.get("wish", {}))
     seen = observed(case, old)
+    if new and wish.state != "absent":
+        new.anew = sorted({*new.anew, *disks_by_policy(wish, new, seen)})
     if "error" in case:
         with pytest.raises(MaqetError) as caught:
             make_plan(wish, old, new, seen)

@@ -134,7 +134,7 @@ ARGUMENTS: dict[str, Any] = {
             "meta_data": {"type": "raw", "no_log": False},
             "network_config": {"type": "raw", "no_log": False},
             "vendor_data": {"type": "raw", "no_log": False},
-            "ssh_keys": {"type": "list", "elements": "str"},
+            "ssh_keys": {"type": "list", "elements": "str", "no_log": False},
             "hosts": {"type": "dict"},
         },
     },

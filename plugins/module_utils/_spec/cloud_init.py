@@ -32,7 +32,7 @@ OPTIONS = (
             Option("meta_data", "text", language="yaml", secret=True, expects=_TEXT),
             Option("network_config", "text", language="yaml", secret=True, expects=_TEXT),
             Option("vendor_data", "text", language="cloud-config", secret=True, expects=_TEXT),
-            Option("ssh_keys", "list"),
+            Option("ssh_keys", "list", secret=False),
             Option("hosts", "dict"),
         ),
     ),

@@ -63,7 +63,7 @@ class Option:
     whole: bool = False
     optional: bool = False
     language: str = ""
-    secret: bool = False
+    secret: bool | None = None
     shown: Callable[[Any], Any] | None = None
     note: str = ""
 
@@ -81,9 +81,9 @@ def _argument(option: Option) -> dict[str, Any]:
         argument["elements"] = option.elements
     if option.required:
         argument["required"] = True
-    if option.secret:
+    if option.secret is not None:
         # Ansible takes each word and number within a dict for a secret, and masks it wherever it comes up: those we hide ourselves.
-        argument["no_log"] = option.type == "str"
+        argument["no_log"] = option.secret and option.type == "str"
     if option.choices:
         argument["choices"] = list(option.choices)
     if option.options:
