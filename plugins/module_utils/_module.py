@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ._engine import Outcome
 
 
+# Options that have URLs.
+_SOURCES = ("images", "url", "checksum")
+
+
 class Module(AnsibleModule):  # type: ignore[misc]
     """Ansible's own, which also says what an unknown option was probably meant to be, and keeps what a guest is handed out of
     the host's log and of what -vvv shows."""
@@ -53,7 +57,12 @@ def veiled(params: dict[str, Any]) -> dict[str, Any]:
     """The same without what may hold a guest's passwords."""
     from ._spec.arguments import VEILED
 
-    return {name: "********" if value and name in VEILED else value for name, value in params.items()}
+    shown = {name: "********" if value and name in VEILED else value for name, value in params.items()}
+    if any(params.get(name) for name in _SOURCES):
+        from ._spec.image import concealed
+
+        shown.update({name: concealed(params[name]) for name in _SOURCES if name in params})
+    return shown
 
 
 def _unknown(name: Any, argument_spec: dict[str, Any]) -> str:

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.maqet.qemu.plugins.module_utils._errors import HostError
+from ansible_collections.maqet.qemu.plugins.module_utils._errors import HostError, SpecError
 from ansible_collections.maqet.qemu.plugins.module_utils._host.checksum import find
+from ansible_collections.maqet.qemu.plugins.module_utils._module import veiled
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import declare
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.image import Source, check_source, shown
 
 HTTP, HTTPS = "http://h/a.qcow2", "https://h/a.qcow2"
@@ -79,3 +81,15 @@ def test_sums_that_are_not_there(text, says):
 def test_passwords_are_not_shown():
     assert shown("https://me:se@cret@h/a@b") == "https://h/a@b"
     assert Source("i", url="https://me:secret@h/a").place == "https://h/a"
+
+
+def test_passwords_of_wrong_sources_are_not_shown():
+    """In no message, and not among the parameters that -vvv and the host's log have."""
+    source = {"name": "i", "url": "ftp://me:secret@h/a", "checksum": "md5:https://me:secret@h/SUMS"}
+    said = [str(error) for error in check_source("", Source(**source))]
+    for key in ("url", "checksum"):
+        with pytest.raises(SpecError) as caught:
+            declare({"images": [{"name": "i", key: source[key]}]})
+        said.append(str(caught.value))
+    said += [str(veiled({"images": [source], "memory": "1GiB"})), str(veiled({**source, "vm": None}))]
+    assert len(said) > 5 and [text for text in said if "secret" in text or "h/" not in text] == []

@@ -109,8 +109,10 @@ def check_readable(option: str, path: str) -> None:
     """
     if not os.path.exists(path):
         raise HostError(f"{option}: {path} does not exist", hint="Check the path on the host that runs the machine", path=option)
-    if os.path.isdir(path):
-        raise HostError(f"{option}: {path} is a directory", hint="Name a file", path=option)
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):  # who reads a pipe or a terminal may wait for ever
+        what = "is a directory" if stat.S_ISDIR(mode) else "is no file"
+        raise HostError(f"{option}: {path} {what}", hint="Name a file", path=option)
     if not os.access(path, os.R_OK):
         raise HostError(f"{option}: {path} may not be read by this user", hint="Check its mode and its directories' modes", path=option)
 

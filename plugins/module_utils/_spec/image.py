@@ -26,6 +26,15 @@ def shown(text: str) -> str:
     return re.sub(r"//[^/]*@", "//", text)
 
 
+def concealed(value: Any) -> Any:
+    """The same with its texts so: a source as it was written, right or wrong."""
+    if isinstance(value, dict):
+        return {key: concealed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [concealed(item) for item in value]
+    return shown(value) if isinstance(value, str) else value
+
+
 OPTIONS = (
     Option(
         "images",
@@ -82,11 +91,11 @@ def check_source(path: str, source: Source) -> Iterator[SpecError]:
     if bool(source.url) == bool(source.path):
         yield SpecError(path, "needs one of url and path", hint="Such as url: https://cloud.debian.org/images/…/debian-12-genericcloud-amd64.qcow2")
     if source.url and not _matches(_URL_PATTERN, source.url):
-        yield SpecError(f"{dot}url", f"{source.url!r} is not allowed", hint=f"Use {_URL_EXPECTS}, or path for a file of the host")
+        yield SpecError(f"{dot}url", f"{shown(source.url)!r} is not allowed", hint=f"Use {_URL_EXPECTS}, or path for a file of the host")
     if source.path and not source.path.startswith(("/", "~")):
         yield SpecError(f"{dot}path", f"{source.path!r} is not allowed", hint="Use an absolute path")
     if source.checksum and not _matches(_CHECKSUM_PATTERN, source.checksum):
-        yield SpecError(f"{dot}checksum", f"{source.checksum!r} is not allowed", hint=f"Use {_CHECKSUM_EXPECTS}")
+        yield SpecError(f"{dot}checksum", f"{shown(source.checksum)!r} is not allowed", hint=f"Use {_CHECKSUM_EXPECTS}")
     if source.checksum and not source.url and "//" in source.checksum:
         yield SpecError(f"{dot}checksum", "a file of sums knows images by the name in their url", hint="Give the sum itself")
     if (source.url or "").startswith("http:") and source.verify and not source.checksum:

@@ -11,6 +11,7 @@ import functools
 from typing import Any
 
 from .._errors import HostError, SpecError
+from .image import shown
 from .option import Option, json_schema
 
 _TYPES = {"object": "a dictionary", "array": "a list", "boolean": "a boolean, true or false", "integer": "an integer", "string": "a text"}
@@ -56,12 +57,12 @@ def _explain(error: Any, raw: Any) -> SpecError:
     if error.schema.get("writeOnly"):
         return SpecError(path, "is not allowed as it is", hint=f"Use {allowed or 'a text'}")
     if error.validator == "enum":
-        return SpecError(path, f"{value!r} is not allowed", hint=f"Use one of {', '.join(rule)}")
+        return SpecError(path, f"{shown(repr(value))} is not allowed", hint=f"Use one of {', '.join(rule)}")
     if error.validator == "type":
-        return SpecError(path, f"{value!r} is not {_TYPES[rule]}", hint=f"Use {allowed or _TYPES[rule]}")
+        return SpecError(path, f"{shown(repr(value))} is not {_TYPES[rule]}", hint=f"Use {allowed or _TYPES[rule]}")
     if error.validator in ("pattern", "minimum", "maximum") and allowed:
-        return SpecError(path, f"{value!r} is not allowed", hint=f"Use {allowed}")
-    return SpecError(path, error.message)
+        return SpecError(path, f"{shown(repr(value))} is not allowed", hint=f"Use {allowed}")
+    return SpecError(path, shown(error.message))
 
 
 def _path(words: Any, raw: Any) -> str:
