@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from ._host.images import Image
 from ._host.observe import observe
 from ._host.prune import leftovers, unused
 from ._plan.at_rest import disk_to_take
+from ._spec.disk_file import disk_files
 from ._spec.image import Source, check_source, shown
 from ._spec.name import NAME_EXPECTS, NAME_PATTERN
 
@@ -182,14 +184,15 @@ class _Task:
     def in_use(self) -> set[str]:
         """The files that disks lie on: as their machines' records say, and as their own headers do."""
         records = self.host.store.load(None).values()
-        return {base["file"] for record in records for base in record.bases.values()} | set(self._backing_files())
+        named = {item.file for record in records for item in disk_files(record.declared, record.site())}
+        return {base["file"] for record in records for base in record.bases.values()} | named | set(self._backing_files(named))
 
-    def _backing_files(self) -> Iterator[str]:
-        for directory, _directories, files in os.walk(self.host.paths.machines):
-            for file in files:
-                path = f"{directory}/{file}"
+    def _backing_files(self, named: set[str]) -> Iterator[str]:
+        ours = (f"{directory}/{file}" for directory, _directories, files in os.walk(self.host.paths.machines) for file in files)
+        for path in {*named, *ours}:
+            with suppress(FileNotFoundError):  # other tasks write there
                 if os.path.isfile(path):
-                    yield os.path.join(directory, backing_of(path))
+                    yield os.path.join(os.path.dirname(path), backing_of(path))
 
     def _tell_difference(self, old: Image | None, new: dict[str, Any]) -> None:
         keys = ("content", "source", "checksum", "virtual_size")

@@ -101,13 +101,15 @@ async def _make_disk(work: Work, step: step_types.MakeDisk, base: dict[str, Any]
     if not settled or not work.saved:
         record.bases.update({} if step.anew else pinned)
         await work.save()
+    size, kept = disk.size, os.path.exists(disk.file) and not step.anew
     await qemu_img.make_disk(disk, base, anew=step.anew)
-    if disk.size and not disk.image and os.path.exists(disk.file):
-        facts = await qemu_img.image_info(disk.file)
-        if facts["virtual-size"] < disk.size:  # a file kept from before, under the same name
+    if size and kept:  # from before, under the same name
+        there = (await qemu_img.image_info(disk.file, disk.format))["virtual-size"]
+        if there < size:
             await qemu_img.grow_disk(disk)
+        size = max(size, there)
     work.witness("disk made")
-    record.made[disk.disk], record.anew = disk.size, [name for name in record.anew if name != disk.disk]
+    record.made[disk.disk], record.anew = size, [name for name in record.anew if name != disk.disk]
     record.bases.pop(disk.disk, None)
     record.bases.update(pinned)
     if not work.next_is(step_types.Start):

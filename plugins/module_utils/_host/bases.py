@@ -10,7 +10,7 @@ import asyncio
 import os
 from typing import Any
 
-from .._errors import CommandError, HostError, SpecError
+from .._errors import CommandError, HostError, RefusedError, SpecError
 from .._plan.disks import source_of, unmade
 from .._plan.record import Record
 from .._plan.steps import MakeDisk
@@ -38,6 +38,8 @@ async def find_bases(host: Host, new: Record, deadline: Deadline) -> dict[str, B
 
 async def _find(host: Host, new: Record, item: DiskFile, deadline: Deadline) -> Base | None:
     option, image = f"disks[{item.disk}].image", item.image or ""
+    if os.path.exists(item.file) and item.disk not in new.anew and (item.disk in new.bases or not item.copy):
+        return _kept(new, item, option)
     if "/" in image:
         facts = await _facts(host, option, image)
         _check_fits(option, item, facts["virtual-size"])
@@ -49,6 +51,22 @@ async def _find(host: Host, new: Record, item: DiskFile, deadline: Deadline) -> 
     if not known and source and source.path:
         check_readable(f"images[{image}].path", source.path)
     return base_of(item, known) if known else None
+
+
+def _kept(new: Record, item: DiskFile, option: str) -> Base:
+    """What the file lies on that a removed disk of that name left, or a task that was cut off.
+
+    :raises RefusedError: it is not what is declared now.
+    """
+    base = new.bases.get(item.disk)
+    if base and base["image"] == item.image and not item.copy:
+        return base
+    was = f"over {base['image']}" if base else "without an image"
+    raise RefusedError(
+        f"{option}: the file of a disk of that name is still here, and was made {was}: {item.file}",
+        hint=f"Declare it as it was, use another name, or give its data up: recreate: [{item.disk}]",
+        path=option,
+    )
 
 
 async def _facts(host: Host, option: str, image: str) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from typing import Any
 
-from .._errors import SpecError
+from .._errors import RefusedError, SpecError
 from .._plan.record import Record
 from .._plan.wish import Wish
 from .._spec import slots
@@ -43,8 +44,20 @@ async def prepare(host: Host, wish: Wish, raw: dict[str, Any], old: Record | Non
     return new
 
 
+def check_vacant(directory: str) -> None:
+    """
+    :raises RefusedError: files of a machine that is not known lie in a new one's directory: whose they are, only their user knows.
+    """
+    with suppress(FileNotFoundError):
+        strange = [name for name in os.listdir(directory) if not name.startswith("machine.json")]
+        if strange:
+            hint = "Move them elsewhere first, or put its machine.json back too"
+            raise RefusedError(f"{directory} holds files of a machine that is not known here ({strange[0]})", hint=hint)
+
+
 def _blank(host: Host, wish: Wish) -> Record:
     name = wish.name
+    check_vacant(f"{host.paths.machines}/{name}")
     return Record(name, host.choose_supervisor(wish.supervisor), f"{host.paths.machines}/{name}", host.paths.run_dir(name))
 
 
@@ -126,3 +139,5 @@ def _sort_files(old: Record | None, new: Record) -> None:
             if item.disk not in declared and item.owned and old.declared["disks"][item.disk]["on_remove"] == "delete":
                 new.doomed[item.disk] = item.file
     new.made = {name: size for name, size in new.made.items() if name in declared or name.startswith("/")}
+    own = {item.disk for item in disk_files(new.declared, new.site()) if item.owned}
+    new.anew = [name for name in new.anew if name in own]

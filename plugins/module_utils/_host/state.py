@@ -60,7 +60,11 @@ class Store:
             if connection is None:
                 return self._from_directories(names)
             rows = connection.execute(_SELECT, (json.dumps(names),)).fetchall()
-            return {record.name: record for record in (self._record(row[0]) for row in rows)}
+            records = {record.name: record for record in (self._record(row[0]) for row in rows)}
+            for name in names or ():
+                if name not in records:  # its directory may have come from a backup
+                    records.update(self._from_files([f"{self._paths.machines}/{name}/machine.json"], names))
+            return records
         except sqlite3.DatabaseError as exc:
             if not _is_torn(exc):
                 raise self._explain(exc) from exc
@@ -203,15 +207,21 @@ class Store:
         """Records of machines whose ``machine.json`` can be read."""
         import glob
 
+        return self._from_files(sorted(glob.glob(f"{glob.escape(self._paths.machines)}/*/machine.json")), names)
+
+    def _from_files(self, files: list[str], names: list[str] | None) -> dict[str, Record]:
         records = {}
-        for file in sorted(glob.glob(f"{glob.escape(self._paths.machines)}/*/machine.json")):
+        for file in files:
             try:
                 with open(file, encoding="utf-8") as stream:
                     record = Record.load(json.load(stream))
-            except (OSError, ValueError, TypeError):
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, TypeError, AttributeError):
                 self.warnings.append(f"{file} cannot be read: its machine is not known any more")
                 continue
-            if names is None or record.name in names:
+            # Of a copy of a machine's directory nobody but its user knows which is the newer.
+            if f"{record.directory}/machine.json" == file and (names is None or record.name in names):
                 records[record.name] = record
         return records
 

@@ -28,6 +28,7 @@ from .host import Host
 from .image_format import leans_on
 from .paths import make_private
 from .ports import allot
+from .prepare import check_vacant
 from .probe import find_qemu, qemu_facts
 from .qemu_img import make_durable, qemu_img
 
@@ -141,10 +142,8 @@ def check_place(new: Record, old: Record | None, steps: list[Unpack], cache: str
     :param old: what an import that was cut off left.
     :raises MaqetError: the files of a machine that is not known lie there, or the room does not suffice.
     """
-    with suppress(FileNotFoundError):
-        strange = [name for name in os.listdir(new.directory) if not name.startswith("machine.json")]
-        if strange and not old:
-            raise RefusedError(f"{new.directory} holds files of a machine that is not known here ({strange[0]})", hint="Move them elsewhere first")
+    if not old:
+        check_vacant(new.directory)
     missing = [step for step in steps if step.section == "bases" and not os.path.exists(step.target)]
     images = sum(step.entry["bytes"] for step in missing)
     rest = sum(step.entry["bytes"] * (2 if step.form == "raw" else 1) for step in steps if step.section != "bases")

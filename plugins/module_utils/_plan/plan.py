@@ -18,7 +18,7 @@ from .disks import check_recreate, disk_steps
 from .first_boot import wants_restart, without_seed
 from .live import Lack, after_start, to_apply
 from .record import Record
-from .steps import Adjust, Define, Discard, MakeNvram, Release, Remove, Restore, Revert, Start, Step, Stop, Suspend, Tell
+from .steps import Adjust, BringImage, Define, Discard, MakeNvram, Release, Remove, Restore, Revert, Start, Step, Stop, Suspend, Tell
 from .wish import Observed, Wish
 
 # Of these QEMU says itself that only a reset helps.
@@ -86,7 +86,9 @@ def make_plan(wish: Wish, old: Record | None, new: Record | None, seen: Observed
         return Plan((*steps, *_finish(new, seen)), changes, status=seen.status)
     more, pending, status = _reach(wish, new, seen, lack)
     stays = not any(isinstance(step, (Start, Stop)) for step in more)
-    return Plan((*steps, *more), changes, pending, status, lack.reasons if stays else ())
+    # What cannot be had is known before anything is stored, stopped or given up.
+    images = [step for step in more if isinstance(step, BringImage)]
+    return Plan((*images, *steps, *(step for step in more if not isinstance(step, BringImage))), changes, pending, status, lack.reasons if stays else ())
 
 
 def _finish(new: Record, seen: Observed) -> list[Step]:
