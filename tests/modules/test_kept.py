@@ -11,9 +11,9 @@ import shutil
 
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import HostError, RefusedError, StartError
-from ansible_collections.maqet.qemu.tests.harness.engine import host_of, reach
+from ansible_collections.maqet.qemu.tests.harness.engine import host_of, reach, snap
 from ansible_collections.maqet.qemu.tests.harness.home import task
-from ansible_collections.maqet.qemu.tests.modules.test_disks import img, info, make_base, write
+from ansible_collections.maqet.qemu.tests.modules.test_disks import img, info, make_base, reads, write
 
 BARE = {"memory": "64MiB"}
 DATA = {**BARE, "disks": [{"name": "data", "size": "8MiB"}]}
@@ -117,3 +117,17 @@ def test_an_image_that_a_disk_is_stays_in_the_cache(home):
         assert gone["removed"] == [] and os.path.exists(image["file"])
         put(home, name, BARE)
     assert home.play(task("maqet_image", prune=True))["removed"] == [image["file"]]
+
+
+def test_a_snapshot_puts_back_no_file_that_left_the_machine(home):
+    name, one, two = home.name(), make_base(home, "one"), make_base(home, "two")
+    for path in (one, two):
+        put(home, name, {**BARE, "disks": [{"name": "data", "path": str(path)}]})
+        if path == one:
+            snap(home, name)
+    write(one, 7, "2M")
+    with pytest.raises(RefusedError, match=f"disk 'data' was {one} at snapshot 'point', which is no disk of the machine any more"):
+        snap(home, name, state="restored")
+    assert reads(one, 7, "2M")
+    put(home, name, {**BARE, "disks": [{"name": "data", "path": str(one)}]})
+    assert snap(home, name, state="restored").changed and not reads(one, 7, "2M")

@@ -80,6 +80,8 @@ def plan_snapshot(task: SnapshotTask, record: Record, seen: Observed) -> Snapsho
     """
     if seen.status == "unresponsive":
         raise RefusedError(f"unresponsive: its monitor does not answer: {seen.why}", hint="maqet_vm with state: restarted, force: true starts it anew")
+    if record.imported.get("whole") is False:
+        raise RefusedError("its import was cut off", hint="Run the import again")
     if record.reverting and task.state != "restored":
         hint = "Repeat that, or start the machine with maqet_vm, which finishes it"
         raise RefusedError(f"the machine is half put back to snapshot {record.reverting!r}", hint=hint)
@@ -131,10 +133,20 @@ def _restored(task: SnapshotTask, record: Record, seen: Observed) -> SnapshotPla
         raise SpecError("snapshot", f"there is no {task.label!r}", hint=f"There are: {', '.join(record.snapshots) or 'none'}")
     if not known["complete"]:
         raise RefusedError(f"snapshot {task.label!r} was never completed", hint="state: present makes it anew, state: absent removes what there is")
+    _refuse_foreign(task.label, record, known)
     added = [name for name in record.declared["disks"] if name not in known["disks"] and name in record.made]
     warnings = tuple(f"disk {name} has come since snapshot {task.label!r} and stays as it is" for name in added)
     status = known["status"] if known["ram"] else known.get("back") or _status_before(record, seen)
     return SnapshotPlan(revert=True, inside=is_alike(record, seen, known), status=status, warnings=warnings)
+
+
+def _refuse_foreign(label: str, record: Record, known: dict[str, Any]) -> None:
+    """A file from outside that left the declaration is somebody else's now, with what was written to it since."""
+    declared = {item.file for item in disk_files(record.declared, record.site())}
+    for name, disk in known["disks"].items():
+        if not disk["file"].startswith(f"{record.directory}/") and disk["file"] not in declared:
+            hint = f"Declare it again (disks[{name}].path), or give the snapshot up: state: absent"
+            raise RefusedError(f"disk {name!r} was {disk['file']} at snapshot {label!r}, which is no disk of the machine any more", hint=hint)
 
 
 def _status_before(record: Record, seen: Observed) -> str:
