@@ -29,7 +29,7 @@ MORE_MODULES = ["failover", "net_failover", "virtio_net", "virtio_console", "but
 MASKED = ["apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer", "getty@tty1.service"]
 MASKED += ["cloud-init-hotplugd.socket", "systemd-pstore.service", "systemd-update-utmp.service", "kmod-static-nodes.service", "e2scrub_reap.service"]
 MASKED += ["sys-kernel-debug.mount", "sys-kernel-tracing.mount", "dev-hugepages.mount", "dev-mqueue.mount"]
-MASKED += ["systemd-networkd-wait-online.service", "systemd-networkd.service", "systemd-networkd.socket"]
+MASKED += ["systemd-networkd-wait-online.service", "systemd-networkd.service", "systemd-networkd.socket", "cloud-config.service"]
 MASKED += ["systemd-tmpfiles-clean.timer", "serial-getty@ttyS0.service", "systemd-binfmt.service", "systemd-machine-id-commit.service"]
 
 INIT = """#!/bin/busybox sh
@@ -45,8 +45,7 @@ exec /bin/busybox switch_root /root /sbin/init
 
 CLOUD = """datasource_list: [NoCloud, None]
 cloud_init_modules: [bootcmd, write-files, set_hostname, update_hostname, update_etc_hosts, users-groups, ssh]
-cloud_config_modules: [runcmd]
-cloud_final_modules: [scripts-user, scripts-per-boot]
+cloud_final_modules: [runcmd, scripts-user]
 ssh_genkeytypes: [ed25519]
 """
 # The last word of each boot, on the console.
