@@ -149,6 +149,8 @@ async def _look(engine: Engine, member: Member, task: SnapshotTask) -> None:
     if member.plan.take:
         member.entry = begin(task, member.record, member.seen)
         await snapshot.check_take(member.record, member.seen, member.entry, task)
+    if member.plan.drop and task.label == member.record.reverting:
+        await snapshot.check_lost(engine.host, member.record, task.label)
     if member.plan.revert:
         await snapshot.check_revert(engine.host, member.record, task.label)
 
@@ -216,15 +218,17 @@ async def _hold(members: list[Member], running: list[Member], task: SnapshotTask
     guardian = _guard(running, task)
     try:
         await _each([member for member in running if member.agent], lambda member: _freeze(member, task))
-        _witness(members, "frozen")
+        members[0].work.witness("frozen")
         await _each(running, lambda member: snapshot.pause(member.work))
-        _witness(members, "stopped")
+        members[0].work.witness("stopped")
         await _each(members, lambda member: snapshot.take(member.work, task.label, member.seen))
     finally:
-        await _each(running, lambda member: snapshot.go_on(member.work))
-        _witness(members, "continued")
-        await _each(running, _thaw)
-        _dismiss(guardian)
+        try:
+            await _each(running, lambda member: snapshot.go_on(member.work))
+        finally:
+            members[0].work.witness("continued")
+            await _each(running, _thaw)
+            _dismiss(guardian)
 
 
 async def _find_agent(member: Member, task: SnapshotTask) -> None:
@@ -253,10 +257,6 @@ async def _thaw(member: Member) -> None:
     if member.agent:
         await snapshot.thaw(member.agent)
     member.record.frozen = False
-
-
-def _witness(members: list[Member], moment: str) -> None:
-    members[0].work.witness(moment)
 
 
 async def _begin(member: Member, task: SnapshotTask) -> None:

@@ -50,16 +50,23 @@ def host_of(home):
     return Host(Paths(f"{home.state}/maqet", f"{home.data}/maqet", f"{home.cache}/maqet", str(home.runtime)))
 
 
-class Cut:
-    """A witness that kills its process at the boundary with this number."""
+class At:
+    """A witness that does something at the boundary with this number."""
 
-    def __init__(self, number):
-        self.left = number
+    def __init__(self, number, act):
+        self.number, self.act, self.moments = number, act, []
 
     def __call__(self, moment):
-        self.left -= 1
-        if self.left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+        self.moments.append(moment)
+        if len(self.moments) == self.number + 1:
+            self.act()
+
+
+class Cut(At):
+    """A witness that kills its process there."""
+
+    def __init__(self, number):
+        super().__init__(number, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
 def die_at_boundaries(home, names, wish, act=reach):

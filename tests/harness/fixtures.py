@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from .home import Home
+from .web import Web
 
 
 @pytest.fixture
@@ -21,3 +22,10 @@ def home(tmp_path):
 @pytest.fixture(params=["systemd", "process"])
 def supervisor(request):
     return request.param
+
+
+@pytest.fixture
+def web():
+    server = Web()
+    yield server
+    server.close()

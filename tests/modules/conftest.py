@@ -4,6 +4,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.maqet.qemu.tests.harness.fixtures import home, supervisor
+from ansible_collections.maqet.qemu.tests.harness.fixtures import home, supervisor, web
 
-__all__ = ["home", "supervisor"]
+__all__ = ["home", "supervisor", "web"]

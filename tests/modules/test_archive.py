@@ -22,7 +22,7 @@ from ansible_collections.maqet.qemu.plugins.module_utils._images import Wanted, 
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.image import Source
 from ansible_collections.maqet.qemu.tests.harness import look
 from ansible_collections.maqet.qemu.tests.harness.children import Child, in_a_small_disk
-from ansible_collections.maqet.qemu.tests.harness.engine import Cut, reach
+from ansible_collections.maqet.qemu.tests.harness.engine import At, Cut, reach
 from ansible_collections.maqet.qemu.tests.harness.home import Home, task
 from ansible_collections.maqet.qemu.tests.harness.moved import boundaries, die_moving, move, qemu, same, write
 
@@ -191,18 +191,14 @@ def full_at_each_moment(directory, moments, run, check):
     """The disk is full from every other boundary on; then it has room again."""
 
     def work(resize):
+        def fill():
+            facts = os.statvfs(directory)
+            resize((facts.f_blocks - facts.f_bfree) * facts.f_frsize or 4096)
+
         resize(ROOM)
         for number in range(0, moments, 2):
-            left = [number]
-
-            def fill(moment, left=left):
-                left[0] -= 1
-                if left[0] == -1:
-                    facts = os.statvfs(directory)
-                    resize((facts.f_blocks - facts.f_bfree) * facts.f_frsize or 4096)
-
             try:
-                run(fill)
+                run(At(number, fill))
             except MaqetError as exc:
                 assert "is full" in str(exc) or "free space" in str(exc), exc
                 resize(ROOM)

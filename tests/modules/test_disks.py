@@ -15,10 +15,9 @@ import subprocess
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import MaqetError
 from ansible_collections.maqet.qemu.tests.harness.children import Child
-from ansible_collections.maqet.qemu.tests.harness.engine import Wish, die_at, die_at_boundaries, reach, reach_all
+from ansible_collections.maqet.qemu.tests.harness.engine import At, Wish, die_at, die_at_boundaries, reach, reach_all
 from ansible_collections.maqet.qemu.tests.harness.home import task, vm
 from ansible_collections.maqet.qemu.tests.harness.small import Filler, small_home
-from ansible_collections.maqet.qemu.tests.harness.web import Web
 from ansible_collections.maqet.qemu.tests.modules.test_crash import end_well, make_machines
 
 __all__ = ["small_home"]
@@ -42,13 +41,6 @@ def reads(file, pattern, offset="1M", size="64k"):
 
 def info(file):
     return json.loads(img("info", "--output=json", "--force-share", file))
-
-
-@pytest.fixture
-def web():
-    server = Web()
-    yield server
-    server.close()
 
 
 @pytest.fixture
@@ -244,17 +236,12 @@ def test_full_disk_at_every_boundary(small_home, scenario):
     wish = {**wish, "raw": grown if "grown" in wish else raw}
     wish.pop("grown", None)
     for number in range(40):
-        name, moments = home.name(f"at{number}"), []
-
-        def fill(moment, moments=moments, number=number):
-            moments.append(moment)
-            if len(moments) == number + 1:
-                filler.fill()
+        name, witness = home.name(f"at{number}"), At(number, filler.fill)
 
         for earlier in before:
             reach(home, name, supervisor="process", raw=raw, **earlier)
         try:
-            reach(home, name, witness=fill, supervisor="process", **wish)
+            reach(home, name, witness=witness, supervisor="process", **wish)
         except MaqetError as exc:
             assert "space" in str(exc) or "full" in str(exc), exc
         finally:
@@ -267,6 +254,6 @@ def test_full_disk_at_every_boundary(small_home, scenario):
         assert check_files(home, name) == [] and reads(home.directory(name) / "whole.raw", 1)
         assert all(seed.stat().st_size > 40000 and seed.stat().st_mode & 0o777 == 0o600 for seed in home.directory(name).glob("seed-*"))
         reach(home, name, state="absent", force=True)
-        if len(moments) <= number:
+        if len(witness.moments) <= number:
             break
     assert number > 3

@@ -30,17 +30,9 @@ from ansible_collections.maqet.qemu.tests.harness import look
 from ansible_collections.maqet.qemu.tests.harness.children import Child, in_a_small_disk
 from ansible_collections.maqet.qemu.tests.harness.engine import Cut, Wish, reach_all
 from ansible_collections.maqet.qemu.tests.harness.home import task
-from ansible_collections.maqet.qemu.tests.harness.web import Web
 
 RAW = random.Random(4).randbytes(3 << 20) + bytes(5 << 20)
 XZ = lzma.compress(RAW, preset=0)
-
-
-@pytest.fixture
-def web():
-    server = Web()
-    yield server
-    server.close()
 
 
 def paths(home):

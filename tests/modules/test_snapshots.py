@@ -258,6 +258,19 @@ def test_a_lab_cut_off_is_of_one_point_again(home):
     assert "not of one point in time" in snap(home, lab=home.mark, state="restored").warnings[0]
 
 
+def test_a_half_restore_of_what_is_lost(home):
+    """While it can be finished it is not given up; when it cannot be, the snapshot can be removed and the disk be made anew."""
+    whole, name, moments = home.name("whole"), home.name(), []
+    prepare(home, [whole, name], ["take", "B", "stop"])
+    snap(home, whole, witness=moments.append, state="restored")
+    die_at(home, name, moments.index("disk put back"), {"state": "restored"}, snap)
+    refused(home, "half put back", name, state="absent")
+    files(home, name)[0].unlink()
+    refused(home, "is gone", name, state="restored")
+    snap(home, name, state="absent")
+    assert reach(home, name, recreate=("root",)).vm["status"] == "running"
+
+
 # what was before; the wish that is cut off
 CUTS = {
     "disks": ([], {}),

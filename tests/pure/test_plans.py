@@ -65,6 +65,7 @@ def wished_record(case, stored: Record | None) -> Record | None:
     new.raw, new.declared, new.refused = raw, declare(raw), {}
     again = record(raw, stored.applied or stored.declared)
     new.anew = case.get("wish", {}).get("recreate", [])
+    new.doomed.update(case.get("doomed", {}))
     new.identity = {**again.identity, "pcie_ports": stored.identity.get("pcie_ports", 0)}
     return new
 

@@ -35,6 +35,8 @@ def values(option):
         return elements(option, free)
     if option.choices:
         return st.sampled_from(option.choices)
+    if option.pattern and option.shown:
+        return st.from_regex(option.pattern.replace("$", r"\Z"), alphabet=st.characters(codec="ascii")).filter(lambda text: option.shown(text) == text)
     if option.pattern:
         return st.from_regex(option.pattern.replace("$", r"\Z"), alphabet=st.characters(codec="ascii"))
     plain = {

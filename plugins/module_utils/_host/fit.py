@@ -15,13 +15,12 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from .._errors import CommandError, HostError, ImageError
-from .command import find_program, run
 from .deadline import Deadline
 from .download import check_space
 from .image_format import detect, leans_on
+from .qemu_img import run_qemu_img
 from .unpack import packed_with, unpack
 
-_HINT = "Install qemu-utils (Debian) or qemu-img (Fedora)"
 _SECTOR = 512
 # ENOSPC, EDQUOT and EFBIG, as a program says them.
 _NO_ROOM = ("No space left", "quota exceeded", "File too large")
@@ -106,7 +105,7 @@ async def _convert(file: str, form: str, target: str, deadline: Deadline, what: 
     try:
         facts = await _qemu_img_json(["measure", "-O", "qcow2", "-f", form, file], deadline.left)
         check_space(os.path.dirname(target), facts["required"], what)
-        await in_thread(_qemu_img, ["convert", "-q", "-f", form, "-O", "qcow2", file, target], deadline.left)
+        await in_thread(run_qemu_img, ["convert", "-q", "-f", form, "-O", "qcow2", file, target], max(1, deadline.left))
     except CommandError as exc:
         kind = HostError if exc.data["rc"] < 0 or any(words in exc.message for words in _NO_ROOM) else ImageError
         raise kind(f"{what} cannot be converted from {form}: {exc.message}", hint="Check its format and the free space") from exc
@@ -115,20 +114,16 @@ async def _convert(file: str, form: str, target: str, deadline: Deadline, what: 
 async def _check(file: str, deadline: Deadline, what: str) -> None:
     argv = ["check", "-q", "-f", "qcow2", file]
     try:
-        await in_thread(_qemu_img, argv, deadline.left)
+        await in_thread(run_qemu_img, argv, max(1, deadline.left))
     except CommandError as exc:
         if exc.data["rc"] == 3:  # space that nothing uses; this copy is ours to mend
-            await in_thread(_qemu_img, [*argv[:1], "-r", "leaks", *argv[1:]], deadline.left)
+            await in_thread(run_qemu_img, [*argv[:1], "-r", "leaks", *argv[1:]], max(1, deadline.left))
             return
         raise ImageError(f"{what} is damaged: {exc.message}", hint="Check where it comes from") from exc
 
 
-def _qemu_img(words: list[str], timeout: float) -> str:
-    return run([find_program("qemu-img", _HINT), *words], timeout=max(1, timeout))
-
-
 async def _qemu_img_json(words: list[str], timeout: float) -> Any:
-    return json.loads(await in_thread(_qemu_img, [words[0], "--output=json", *words[1:]], timeout))
+    return json.loads(await in_thread(run_qemu_img, [words[0], "--output=json", *words[1:]], max(1, timeout)))
 
 
 async def in_thread(work: Callable[..., Any], *words: Any) -> Any:

@@ -13,21 +13,26 @@ from typing import Any
 
 from .._errors import CommandError, HostError
 from .._spec.disk_file import DiskFile
-from .command import find_program, run_aside
+from .command import find_program, run, run_aside
 from .deadline import Deadline
 from .paths import check_readable
 
-_COPY_SECONDS = 3600.0
+_COPY_SECONDS, _SECONDS = 3600.0, 60.0
 _HINT = "Install qemu-utils (Debian) or qemu-img (Fedora)"
 
 
-async def qemu_img(deadline: Deadline, *words: str) -> str:
+def run_qemu_img(words: list[str], timeout: float) -> str:
     """What it says. It ends with us: one left alone would hold its locks on a machine's disks."""
     argv = [find_program("qemu-img", _HINT), *words]
     try:
-        return await run_aside([find_program("setpriv", "Install util-linux"), "--pdeathsig", "KILL", "--", *argv], timeout=deadline.left)
+        return run([find_program("setpriv", "Install util-linux"), "--pdeathsig", "KILL", "--", *argv], timeout=timeout)
     except CommandError as exc:
         raise CommandError(argv, exc.data["rc"], exc.data["stderr"]) from exc
+
+
+async def qemu_img(deadline: Deadline, *words: str) -> str:
+    """:func:`run_qemu_img` while other machines go on."""
+    return await asyncio.to_thread(run_qemu_img, list(words), deadline.left)
 
 
 async def image_info(file: str, form: str = "") -> dict[str, Any]:
@@ -107,7 +112,7 @@ def make_durable(path: str) -> None:
 
 async def grow_disk(disk: DiskFile) -> None:
     """Give the file its new size; smaller is refused long before."""
-    await run_aside([find_program("qemu-img", _HINT), "resize", "-q", "-f", disk.format, disk.file, str(disk.size)])
+    await qemu_img(Deadline(_SECONDS), "resize", "-q", "-f", disk.format, disk.file, str(disk.size))
 
 
 async def base_facts(option: str, image: str) -> dict[str, Any]:

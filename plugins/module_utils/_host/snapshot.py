@@ -18,12 +18,11 @@ from .._spec.forward import forwards
 from .._spec.option import cold
 from . import memory
 from .agent import open_agent
-from .command import find_program, run_aside
 from .deadline import Deadline
 from .host import Host
 from .liveness import living_pid, process_facts
 from .paths import make_private
-from .qemu_img import image_info
+from .qemu_img import image_info, make_durable, qemu_img
 from .qmp import Monitor, open_monitor
 from .saved_by import check_fit, identity_of
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 # An agent that works answers in milliseconds; thawing takes a slow guest longer.
 _AGENT_SECONDS, _FREEZE_SECONDS = 3.0, 30.0
 _OURS = ("snapshot-save", "snapshot-load")
+_QEMU_IMG_SECONDS = 600.0
 # Beside the memory: the devices' state. In each disk: qcow2's own tables; short of room for them QEMU leaks clusters.
 _MARGIN, _TABLES = 16 << 20, 1 << 20
 
@@ -240,6 +240,7 @@ async def drop(work: Work, label: str) -> None:
     shutil.rmtree(memory.snapshot_directory(record.directory, label), ignore_errors=True)
     work.witness("directory dropped")
     del record.snapshots[label]
+    record.reverting = "" if record.reverting == label else record.reverting
     if not record.snapshots:
         shutil.rmtree(f"{record.directory}/snapshots", ignore_errors=True)
     await work.save()
@@ -280,6 +281,17 @@ async def check_revert(host: Host, record: Record, label: str) -> None:
             other = others.get((item.protocol, item.host or 0))
             if other:
                 raise HostError(f"host port {item.host}/{item.protocol}, which it had then, is held by {other!r}", hint="Give that one another port")
+
+
+async def check_lost(host: Host, record: Record, label: str) -> None:
+    """
+    :raises RefusedError: a machine that is half put back to the snapshot can still be put back to it.
+    """
+    try:
+        await check_revert(host, record, label)
+    except MaqetError:
+        return
+    raise RefusedError(f"the machine is half put back to snapshot {label!r}", hint="Finish that first: state: restored, or maqet_vm")
 
 
 async def revert(work: Work, label: str) -> None:
@@ -324,7 +336,7 @@ async def forget_outside(record: Record) -> None:
 
 
 async def _qemu_img(flag: str, label: str, file: str) -> None:
-    await run_aside([find_program("qemu-img"), "snapshot", "-q", flag, label, file], timeout=600)
+    await qemu_img(Deadline(_QEMU_IMG_SECONDS), "snapshot", "-q", flag, label, file)
 
 
 def _copy(source: str, target: str) -> None:
@@ -333,9 +345,11 @@ def _copy(source: str, target: str) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     if os.path.isdir(source):
         shutil.copytree(source, temporary)
+        for folder, _folders, files in os.walk(temporary):
+            for name in files:
+                make_durable(f"{folder}/{name}")
         shutil.rmtree(target, ignore_errors=True)
     else:
         shutil.copy2(source, temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        make_durable(temporary)
     os.replace(temporary, target)

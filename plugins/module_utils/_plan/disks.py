@@ -68,10 +68,7 @@ def check_recreate(wish: Wish, new: Record, seen: Observed, *, restarts: bool = 
     for disk in wish.recreate:
         if disk not in own:
             raise SpecError("recreate", f"{disk!r} is no disk of the machine's own", hint=f"It has: {', '.join(sorted(own)) or 'none'}")
-    kept = [label for label, point in new.snapshots.items() if set(new.anew) & set(point.get("disks", {}))]
-    if kept and not wish.force:
-        hint = "Remove them first, or give them up too with force: true"
-        raise RefusedError(f"recreate: {', '.join(new.anew)} is part of the snapshots {', '.join(kept)}", hint=hint)
+    _refuse_in_snapshots("recreate", new.anew, wish, new)
     if seen.status == "suspended" and wish.state in ("started", "paused"):
         raise RefusedError(
             "recreate: the saved memory of the suspended machine is of its disks as they are", hint="state: restarted with force: true gives it up"
@@ -80,3 +77,17 @@ def check_recreate(wish: Wish, new: Record, seen: Observed, *, restarts: bool = 
     if seen.alive and stays and not restarts and not (wish.on_restart_needed == "restart" and wish.state != "suspended"):
         hint = "on_restart_needed: restart, or state: stopped first"
         raise RefusedError(f"recreate: the running machine has {', '.join(new.anew)} in use", hint=hint)
+
+
+def check_doomed(wish: Wish, old: Record, new: Record) -> None:
+    """
+    :raises RefusedError: a disk that leaves with its file is part of snapshots, which nothing could restore any more.
+    """
+    _refuse_in_snapshots("on_remove: delete", sorted({*new.doomed} - {*old.doomed}), wish, new)
+
+
+def _refuse_in_snapshots(what: str, disks: list[str], wish: Wish, record: Record) -> None:
+    kept = [label for label, point in record.snapshots.items() if set(disks) & set(point.get("disks", {}))]
+    if kept and not wish.force:
+        hint = "Remove them first, or give them up too with force: true"
+        raise RefusedError(f"{what}: {', '.join(disks)} is part of the snapshots {', '.join(kept)}", hint=hint)

@@ -14,7 +14,7 @@ from .._spec.disk_file import disk_files
 from .._spec.firmware import image, nvram_name
 from .._spec.option import NEXT_START, cold
 from .diff import Change, compare
-from .disks import check_recreate, disk_steps
+from .disks import check_doomed, check_recreate, disk_steps
 from .first_boot import wants_restart, without_seed
 from .live import Lack, after_start, to_apply
 from .record import Record
@@ -76,6 +76,7 @@ def make_plan(wish: Wish, old: Record | None, new: Record | None, seen: Observed
     changes = tuple(compare(OPTIONS, old.declared if old else {}, new.declared))
     if old:
         _refuse_impossible(changes, new)
+        check_doomed(wish, old, new)
     lack = to_apply(new, seen) if seen.alive else Lack([], (), ())
     if new.anew:
         check_recreate(wish, new, seen, restarts=wants_restart(new, lack.pending))

@@ -82,7 +82,9 @@ def plan_snapshot(task: SnapshotTask, record: Record, seen: Observed) -> Snapsho
         raise RefusedError(f"unresponsive: its monitor does not answer: {seen.why}", hint="maqet_vm with state: restarted, force: true starts it anew")
     if record.imported.get("whole") is False:
         raise RefusedError("its import was cut off", hint="Run the import again")
-    if record.reverting and task.state != "restored":
+    # Whether the snapshot is lost is for who can look.
+    gives_up = task.state == "absent" and task.label == record.reverting
+    if record.reverting and task.state != "restored" and not gives_up:
         hint = "Repeat that, or start the machine with maqet_vm, which finishes it"
         raise RefusedError(f"the machine is half put back to snapshot {record.reverting!r}", hint=hint)
     if record.anew and task.state != "absent":

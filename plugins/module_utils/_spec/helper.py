@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from .site import Site
 
-# sun_path holds 108 bytes with its closing NUL (unix(7)).
-_PATH_MAX = 107
+# sun_path holds 108 bytes (unix(7)), and passt cuts a path off after 98 (its UNIX_PATH_MAX is 100).
+_PATH_MAX = 98
 
 
 class Helper(NamedTuple):
