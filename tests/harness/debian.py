@@ -29,7 +29,7 @@ MORE_MODULES = ["failover", "net_failover", "virtio_net", "virtio_console", "but
 MASKED = ["apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer", "getty@tty1.service"]
 MASKED += ["cloud-init-hotplugd.socket", "systemd-pstore.service", "systemd-update-utmp.service", "kmod-static-nodes.service", "e2scrub_reap.service"]
 MASKED += ["sys-kernel-debug.mount", "sys-kernel-tracing.mount", "dev-hugepages.mount", "dev-mqueue.mount"]
-MASKED += ["systemd-networkd-wait-online.service", "systemd-networkd.service", "systemd-networkd.socket", "cloud-config.service"]
+MASKED += ["systemd-networkd-wait-online.service", "systemd-networkd.service", "systemd-networkd.socket"]
 MASKED += ["systemd-tmpfiles-clean.timer", "serial-getty@ttyS0.service", "systemd-binfmt.service", "systemd-machine-id-commit.service"]
 
 INIT = """#!/bin/busybox sh
@@ -141,7 +141,9 @@ def _settle(root):
     (root / "etc/systemd/system/ready.service").write_text(READY)
     (root / "etc/fstab").write_text("")
     (root / "etc/machine-id").write_text("uninitialized\n")
-    for unit in MASKED:
+    # Up to 24.2 each stage is a Python of its own, and this one has nothing to do; later they wait for one another.
+    alone = not (root / "usr/lib/systemd/system/cloud-init-main.service").exists()
+    for unit in [*MASKED, *(["cloud-config.service"] if alone else [])]:
         (root / "etc/systemd/system" / unit).unlink(missing_ok=True)
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
     _run("chroot", root, "systemctl", "--quiet", "enable", "ready.service")
