@@ -22,8 +22,9 @@ from .deadline import Deadline
 from .download import Download, look
 from .fit import Fit, check_whole, clean, in_thread, make_fit, virtual_size
 from .images import Image, Images
-from .paths import check_readable
+from .paths import check_readable, free_bytes
 from .prune import sweep
+from .qemu_img import make_durable
 from .unpack import packed_with
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -195,14 +196,10 @@ class Errand:
     def _move(self, file: str, final: str) -> None:
         """Into its place, whole and for good."""
         os.chmod(file, 0o400)
-        descriptor = os.open(file, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        make_durable(file)
         self.witness("before content")
         os.replace(file, final)
-        directory = os.open(self.images.root, os.O_RDONLY)
-        os.fsync(directory)
-        os.close(directory)
+        make_durable(self.images.root)
         self.witness("after content")
 
     def _check_unchanged(self, facts: dict[str, Any]) -> None:
@@ -247,15 +244,10 @@ def _check_sum(source: Source, wanted: Sum | None, sums: dict[str, str]) -> None
     )
 
 
-def _free(directory: str) -> int:
-    facts = os.statvfs(directory)
-    return facts.f_bavail * facts.f_frsize
-
-
 def _explain(exc: OSError, root: str) -> HostError:
     if exc.errno not in _FULL:
         return HostError(f"{exc.filename or root}: {exc.strerror or exc}", hint="Check its owner and its mode")
     return HostError(
-        f"{root} is full: {_free(root)} bytes are free there",
+        f"{root} is full: {free_bytes(root)} bytes are free there",
         hint="Free some space, remove images with prune: true, or set XDG_CACHE_HOME to another file system; a download goes on from where it is",
     )

@@ -21,7 +21,7 @@ from urllib.error import HTTPError
 from .._errors import HostError, MaqetError
 from .._spec.image import shown
 from .deadline import Deadline
-from .paths import size_of, write_private
+from .paths import free_bytes, size_of, write_private
 
 _CHUNK = 1 << 20
 _SILENCE = 30
@@ -214,8 +214,7 @@ def check_space(directory: str, need: int, what: str) -> None:
     """
     :raises HostError: the file system has less room than ``need`` bytes.
     """
-    facts = os.statvfs(directory)
-    free = facts.f_bavail * facts.f_frsize
+    free = free_bytes(directory)
     if need > free:
         raise HostError(
             f"{what}: {need} bytes are needed in {directory}, where {free} are free",

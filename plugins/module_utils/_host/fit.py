@@ -18,7 +18,7 @@ from .._errors import CommandError, HostError, ImageError
 from .deadline import Deadline
 from .download import check_space
 from .image_format import detect, leans_on
-from .qemu_img import run_qemu_img
+from .qemu_img import image_info, outside_of, run_qemu_img
 from .unpack import packed_with, unpack
 
 _SECTOR = 512
@@ -94,8 +94,8 @@ def check_whole(file: str, form: str | None, what: str) -> str:
 
 async def virtual_size(file: str) -> int:
     """Of a qcow2 in the cache."""
-    facts = await _qemu_img_json(["info", "-f", "qcow2", "--force-share", file], 60)
-    outside = facts.get("full-backing-filename") or facts.get("format-specific", {}).get("data", {}).get("data-file")
+    facts = await image_info(file, "qcow2")
+    outside = outside_of(facts)
     if outside:
         raise ImageError(f"{file} leans on {outside}", hint="Remove it from the cache")
     return int(facts["virtual-size"])
@@ -103,7 +103,7 @@ async def virtual_size(file: str) -> int:
 
 async def _convert(file: str, form: str, target: str, deadline: Deadline, what: str) -> None:
     try:
-        facts = await _qemu_img_json(["measure", "-O", "qcow2", "-f", form, file], deadline.left)
+        facts = json.loads(await in_thread(run_qemu_img, ["measure", "--output=json", "-O", "qcow2", "-f", form, file], max(1, deadline.left)))
         check_space(os.path.dirname(target), facts["required"], what)
         await in_thread(run_qemu_img, ["convert", "-q", "-f", form, "-O", "qcow2", file, target], max(1, deadline.left))
     except CommandError as exc:
@@ -120,10 +120,6 @@ async def _check(file: str, deadline: Deadline, what: str) -> None:
             await in_thread(run_qemu_img, [*argv[:1], "-r", "leaks", *argv[1:]], max(1, deadline.left))
             return
         raise ImageError(f"{what} is damaged: {exc.message}", hint="Check where it comes from") from exc
-
-
-async def _qemu_img_json(words: list[str], timeout: float) -> Any:
-    return json.loads(await in_thread(run_qemu_img, [words[0], "--output=json", *words[1:]], max(1, timeout)))
 
 
 async def in_thread(work: Callable[..., Any], *words: Any) -> Any:

@@ -125,6 +125,12 @@ def size_of(path: str) -> int:
         return 0
 
 
+def free_bytes(directory: str) -> int:
+    """What this user may still write there."""
+    facts = os.statvfs(directory)
+    return facts.f_bavail * facts.f_frsize
+
+
 def last_words(path: str, start: int = 0, lines: int = 15) -> list[str]:
     """The last lines of a log, of what was written to it after ``start``."""
     try:

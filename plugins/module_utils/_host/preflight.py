@@ -64,7 +64,7 @@ async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list
         from .saved_by import check_fit
 
         await check_fit(host, suspended_memory(new), new.memory, new.argv)
-    if new.made or new.declared["disks"]:
+    if new.declared["disks"]:
         from .bases import check_chains
 
         await check_chains(new)

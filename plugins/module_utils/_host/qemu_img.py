@@ -37,9 +37,12 @@ async def qemu_img(deadline: Deadline, *words: str) -> str:
 
 async def image_info(file: str, form: str = "") -> dict[str, Any]:
     """What ``qemu-img info`` says of a file that nobody writes. :param form: what it is; without, its first bytes say."""
-    output = await run_aside([find_program("qemu-img", _HINT), "info", "--output=json", "--force-share", *(["-f", form] if form else []), file])
-    facts: dict[str, Any] = json.loads(output)
+    facts: dict[str, Any] = await _info(file, *(["-f", form] if form else []))
     return facts
+
+
+async def _info(file: str, *words: str) -> Any:
+    return json.loads(await run_aside([find_program("qemu-img", _HINT), "info", "--output=json", "--force-share", *words, file]))
 
 
 async def image_facts(option: str, file: str) -> dict[str, Any]:
@@ -56,8 +59,7 @@ async def image_facts(option: str, file: str) -> dict[str, Any]:
 
 async def chain(file: str) -> list[dict[str, Any]]:
     """:func:`image_info` of a qcow2 file and of all that it lies on."""
-    argv = [find_program("qemu-img", _HINT), "info", "--output=json", "--force-share", "--backing-chain", "-f", "qcow2", file]
-    links: list[dict[str, Any]] = json.loads(await run_aside(argv))
+    links: list[dict[str, Any]] = await _info(file, "--backing-chain", "-f", "qcow2")
     return links
 
 
@@ -115,6 +117,12 @@ async def grow_disk(disk: DiskFile) -> None:
     await qemu_img(Deadline(_SECONDS), "resize", "-q", "-f", disk.format, disk.file, str(disk.size))
 
 
+def outside_of(facts: dict[str, Any]) -> str | None:
+    """The other file that an image leans on, by what ``qemu-img info`` said of it."""
+    outside: str | None = facts.get("full-backing-filename") or facts.get("format-specific", {}).get("data", {}).get("data-file")
+    return outside
+
+
 async def base_facts(option: str, image: str) -> dict[str, Any]:
     """:func:`image_facts` of one that disks can be made of.
 
@@ -127,7 +135,7 @@ async def base_facts(option: str, image: str) -> dict[str, Any]:
     if reason:
         raise HostError(f"{option}: {image} is no image by itself: {reason}", hint="Flatten it: qemu-img convert -O qcow2", path=option)
     facts = await image_facts(option, image)
-    outside = facts.get("full-backing-filename") or facts.get("format-specific", {}).get("data", {}).get("data-file")
+    outside = outside_of(facts)
     if outside:
         raise HostError(f"{option}: {image} leans on another file of this host ({outside})", hint="Flatten it: qemu-img convert -O qcow2", path=option)
     return facts

@@ -21,7 +21,7 @@ from .agent import open_agent
 from .deadline import Deadline
 from .host import Host
 from .liveness import living_pid, process_facts
-from .paths import make_private
+from .paths import free_bytes, make_private
 from .qemu_img import image_info, make_durable, qemu_img
 from .qmp import Monitor, open_monitor
 from .saved_by import check_fit, identity_of
@@ -51,7 +51,7 @@ async def check_take(record: Record, seen: Observed, entry: dict[str, Any], task
                 raise MachineError(f"the running QEMU has no disk {', '.join(gone)}", hint="maqet_vm puts it back")
             images = {name: images[f"disk-{name}"] for name in entry["disks"]}
     else:
-        images = {name: await image_info(disk["file"]) for name, disk in entry["disks"].items()}
+        images = {name: await image_info(disk["file"], "qcow2") for name, disk in entry["disks"].items()}
     for name, image in images.items():
         entry["disks"][name]["size"] = image["virtual-size"]
         if task.label in _names(image) and task.label not in record.snapshots:
@@ -89,7 +89,7 @@ def _names(image: dict[str, Any]) -> set[str]:
 
 
 async def _tags(file: str) -> set[str]:
-    return _names(await image_info(file))
+    return _names(await image_info(file, "qcow2"))
 
 
 def _check_space(record: Record, seen: Observed, entry: dict[str, Any]) -> None:
@@ -98,8 +98,7 @@ def _check_space(record: Record, seen: Observed, entry: dict[str, Any]) -> None:
     if "origin" in entry:
         resident = int(process_facts(seen.pid or 0).get("VmRSS", "0 kB").split()[0]) << 10
         needed += min(resident, entry["applied"]["memory"] + (entry["applied"].get("max_memory") or 0)) + _MARGIN
-    facts = os.statvfs(record.directory)
-    free = facts.f_bavail * facts.f_frsize
+    free = free_bytes(record.directory)
     if free < needed:
         what = f"the memory in use and the disks' tables take up to {_mebibytes(needed)}" if "origin" in entry else f"it takes up to {_mebibytes(needed)}"
         hint = "Make room" + (", or leave ram out" if "origin" in entry else "")

@@ -11,6 +11,7 @@ import os
 
 from .._errors import MachineError
 from .._spec.size import format_size
+from .paths import free_bytes
 from .qmp import Monitor
 
 _WORDS = {"nospace": "no space was left", "failed": "reading or writing failed"}
@@ -32,10 +33,9 @@ async def io_error(monitor: Monitor) -> str:
 def _free(file: str) -> str:
     folder = os.path.dirname(file)
     try:
-        facts = os.statvfs(folder)
+        return f"{format_size(free_bytes(folder))} free in {folder}"
     except OSError as exc:
         return f"{folder}: {exc.strerror}"
-    return f"{format_size(facts.f_bavail * facts.f_frsize)} free in {folder}"
 
 
 async def await_progress(monitor: Monitor) -> None:
