@@ -51,38 +51,51 @@ class Engine:
     """
     :param parallel: machines worked on at once; starting QEMU is all CPU, waiting for guests is none.
     :param witness: called at each step boundary and write with its name (tests stop the process there).
+    :param tell: told what is about to be done to which machine, for people.
     """
 
-    def __init__(self, host: Host | None = None, *, parallel: int = 0, witness: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        host: Host | None = None,
+        *,
+        parallel: int = 0,
+        witness: Callable[[str], None] | None = None,
+        tell: Callable[[str, str], None] | None = None,
+    ) -> None:
         self.host = host or Host()
-        self._parallel = parallel or min(32, 4 * (os.cpu_count() or 1))
+        self.parallel = parallel or min(32, 4 * (os.cpu_count() or 1))
         self.witness = witness or (lambda moment: None)
+        self.tell = tell or (lambda name, what: None)
 
     def run(self, wishes: list[Wish], *, check: bool = False) -> list[Outcome]:
         """Bring each machine to its wish; an error is its machine's alone."""
         by_name = {wish.name: wish for wish in wishes}
         self.host.keeps = not check
-        return asyncio.run(self.each(list(by_name), lambda outcome: self._reach(by_name[outcome.name], outcome, check=check)))
+        return asyncio.run(self.each(list(by_name), lambda outcome: self.reach(by_name[outcome.name], outcome, check=check)))
 
     async def each(self, names: list[str], work: Callable[[Outcome], Awaitable[None]]) -> list[Outcome]:
         """Every machine's work, so many at a time; what one raises ends up in its outcome."""
-        gate = asyncio.Semaphore(self._parallel)
+        gate = asyncio.Semaphore(self.parallel)
 
         async def one(name: str) -> Outcome:
-            outcome = Outcome(name)
             async with gate:
-                try:
-                    await work(outcome)
-                except MaqetError as exc:
-                    outcome.error = exc
-                except OSError as exc:
-                    outcome.error = HostError(f"{exc.filename or name}: {exc.strerror or exc}", hint="Check its owner, its mode and the free space")
-            return outcome
+                return await self.attempt(Outcome(name), work)
 
         try:
             return list(await asyncio.gather(*(one(name) for name in names)))
         finally:
             await self.host.close()
+
+    @staticmethod
+    async def attempt(outcome: Outcome, work: Callable[[Outcome], Awaitable[None]]) -> Outcome:
+        """The work done, or its error in the outcome."""
+        try:
+            await work(outcome)
+        except MaqetError as exc:
+            outcome.error = exc
+        except OSError as exc:
+            outcome.error = HostError(f"{exc.filename or outcome.name}: {exc.strerror or exc}", hint="Check its owner, its mode and the free space")
+        return outcome
 
     @asynccontextmanager
     async def hold(self, name: str, deadline: Deadline) -> AsyncIterator[Record | None]:
@@ -94,7 +107,8 @@ class Engine:
                 if not os.path.exists(f"{self.host.paths.machines}/{name}"):
                     held.discard()
 
-    async def _reach(self, wish: Wish, outcome: Outcome, *, check: bool) -> None:
+    async def reach(self, wish: Wish, outcome: Outcome, *, check: bool) -> None:
+        """Bring one machine to its wish."""
         check_name(wish.name)
         if not self.host.paths.in_use and (check or wish.raw is None):
             # There is no machine at all, nothing to lock, and nobody to keep a lock's directory for.
@@ -168,6 +182,7 @@ class Engine:
             new = old.copy()
         if wish.supervisor != "auto":
             new.supervisor = wish.supervisor
+        new.lab = wish.lab or new.lab
         new.anew = sorted({*new.anew, *wish.recreate})
         return new
 
@@ -191,6 +206,7 @@ class Engine:
         planned, outcome.actions = outcome.actions, []
         try:
             for position, (step, action) in enumerate(zip(plan.steps, planned)):
+                self.tell(outcome.name, action["summary"])
                 self.witness(f"before {step.action}")
                 work.seen, work.rest = None, plan.steps[position + 1 :]
                 await ACTIONS[type(step)](work, step)

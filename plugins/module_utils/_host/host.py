@@ -31,6 +31,8 @@ class Host:
         self._systemd: Systemd | None = None
         # Machines are prepared side by side: ports that others were just given, and one question to QEMU at a time.
         self.promised: dict[tuple[str, int], str] = {}
+        # Machines that the same task removes: what they hold is free for others.
+        self.leaving: set[str] = set()
         self._probing: asyncio.Lock | None = None
         self._keeper: Keeper | None = None
         self._images: Images | None = None
@@ -59,6 +61,10 @@ class Host:
 
             self._images = Images(self.paths)
         return self._images
+
+    def ports(self) -> dict[tuple[str, int], str]:
+        """Who holds which ``(protocol, port)`` and keeps it."""
+        return {port: name for port, name in self.store.ports().items() if name not in self.leaving}
 
     def choose_supervisor(self, wished: str) -> str:
         """``systemd`` where the user's manager answers, else ``process``; or what was wished."""

@@ -72,7 +72,7 @@ async def _identify(host: Host, old: Record | None, new: Record, *, keep: bool) 
     # A running QEMU still listens on ports that the declaration has dropped: they are known until it is told.
     listening = {item.key for item in forwards((old and old.applied) or {"nics": {}}, stored)}
     kept = {key: port for key, port in stored.get("ports", {}).items() if key in listening}
-    identity["ports"] = {**kept, **ports.allot(new, {**host.store.ports(), **host.promised})}
+    identity["ports"] = {**kept, **ports.allot(new, {**host.ports(), **host.promised})}
     host.promised.update({(item.protocol, item.host): new.name for item in forwards(spec, identity) if item.host})
     identity["formats"] = await _formats(old, new)
     if spec["vsock"]:

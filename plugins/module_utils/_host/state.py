@@ -77,6 +77,10 @@ class Store:
         except (ValueError, TypeError, AttributeError) as exc:
             raise StateError(f"a row of {self._paths.db} cannot be read", hint="Remove that file: it is made again from the machines' directories") from exc
 
+    def of_lab(self, lab: str) -> list[str]:
+        """The names of the machines that the lab made."""
+        return [name for name, record in self.load().items() if record.lab == lab]
+
     def save(self, records: list[Record]) -> None:
         """Store the records, their host ports with them: all or none.
 

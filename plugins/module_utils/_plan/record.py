@@ -36,6 +36,7 @@ class Record:
     :param snapshots: points in time to go back to, by label.
     :param reverting: the label whose disks are being put back; frozen: the guest's file systems may be held still by us.
     :param imported: the UUID of the machine that it came from, and whether all of it is here: ``{uuid, whole}``.
+    :param lab: the lab that made it, and may prune it.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Record:
     reverting: str = ""
     frozen: bool = False
     imported: dict[str, Any] = field(default_factory=dict)
+    lab: str = ""
     schema: int = SCHEMA
 
     @property

@@ -14,7 +14,7 @@ _REACHED = {("started", "running"), ("present", "running"), ("present", "paused"
 
 
 class Wish(NamedTuple):
-    """What a task asks of one machine: the spec options it gave (None: none), and its policy; ``recreate``: disks."""
+    """What a task asks of one machine: the spec options it gave (None: none), and its policy; ``recreate``: disks; ``lab``: whose it is."""
 
     name: str
     raw: dict[str, Any] | None = None
@@ -26,6 +26,7 @@ class Wish(NamedTuple):
     force: bool = False
     supervisor: str = "auto"
     recreate: tuple[str, ...] = ()
+    lab: str = ""
 
     def declaration(self, old: Record | None) -> dict[str, Any] | None:
         """The declaration that is meant: the task's own, that over the stored one, or the stored one."""
