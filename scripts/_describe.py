@@ -19,14 +19,17 @@ from pathlib import Path
 import yaml
 from ansible_collections.maqet.qemu.plugins.doc_fragments import devices, first_boot, machine
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab_options import LAB
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab_options import MACHINE as LAB_MACHINE
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.name import NAME_EXPECTS, NAME_PATTERN
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import LIVE, Option, argument_spec, expects, json_schema
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import LIVE, Option, argument_spec, expects, json_schema, walk
 from ansible_collections.maqet.qemu.tests.cases import table as tried
 
 ROOT = Path(__file__).absolute().parents[1]
 TABLE = ROOT / "docs/live-changes.md"
 SCHEMA = ROOT / "docs/schema/machine.json"
 ARGUMENTS = ROOT / "plugins/module_utils/_spec/arguments.py"
+LAB_ARGUMENTS = ROOT / "plugins/module_utils/_spec/lab_arguments.py"
 BEGIN, END = "<!-- The table is written by scripts/describe. -->\n", "<!-- The end of the table. -->\n"
 
 ARGUMENTS_HEAD = '''# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
@@ -41,6 +44,20 @@ from __future__ import annotations
 from typing import Any
 '''
 
+LAB_HEAD = '''# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The keys of a lab file, written from their records by scripts/describe (see arguments.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .arguments import ARGUMENTS
+'''
+
+KEYED_HEAD = "# The lists whose elements are known by keys: by option, each key and its default.\nKEYED: dict[str, dict[str, Any]] = "
 VEILED_HEAD = "# What may hold a guest's passwords, and Ansible does not mask.\nVEILED = "
 
 NAME = Option("name", required=True, pattern=NAME_PATTERN, expects=NAME_EXPECTS)
@@ -210,7 +227,30 @@ def _may_be_a_number(option):
 def arguments():
     """The argument spec as Python."""
     veiled = [option.name for option in OPTIONS if _has_secrets(option)]
-    return f"{ARGUMENTS_HEAD}\nARGUMENTS: dict[str, Any] = {_python(argument_spec(OPTIONS), 0, top=True)}\n\n{VEILED_HEAD}{_python(veiled, 0)}\n"
+    keyed = {path: _keys(option) for path, option in walk(OPTIONS) if option.type == "keyed"}
+    texts = [f"ARGUMENTS: dict[str, Any] = {_python(argument_spec(OPTIONS), 0, top=True)}"]
+    texts += [f"{KEYED_HEAD}{_python(keyed, 0, top=True)}", f"{VEILED_HEAD}{_python(veiled, 0)}"]
+    return "\n".join([ARGUMENTS_HEAD, *(f"{text}\n" for text in texts)])
+
+
+def _keys(option):
+    defaults = {inner.name: inner.default for inner in option.options}
+    return {name: defaults.get(name) for name in option.key}
+
+
+def lab_arguments():
+    """The keys of a lab file as Python: where a machine's are meant, they are referred to."""
+    machine, lab = argument_spec(LAB_MACHINE), argument_spec(LAB)
+    texts = [f"MACHINE: dict[str, Any] = {_python(_beyond('ARGUMENTS', argument_spec(OPTIONS), machine), 0, top=True)}"]
+    texts += [f"LAB: dict[str, Any] = {_python(_beyond('MACHINE', machine, lab), 0, top=True)}"]
+    return "\n".join([LAB_HEAD, *(f"{text}\n" for text in texts)])
+
+
+def _beyond(name, base, spec):
+    """``spec`` with ``**name`` in the place of what ``base`` has too."""
+    if isinstance(spec, dict) and base.keys() <= spec.keys():
+        return {f"**{name}": None, **{key: value for key, value in spec.items() if base.get(key) != value}}
+    return {key: _beyond(name, base, value) for key, value in spec.items()} if isinstance(spec, dict) else spec
 
 
 def _has_secrets(option):
@@ -224,16 +264,26 @@ def _python(value, depth, top=False):
         return "[" + ", ".join(_python(item, depth) for item in value) + "]"
     if not isinstance(value, dict):
         return f'"{value}"' if isinstance(value, str) else repr(value)
-    flat = "{" + ", ".join(f'"{key}": {_python(item, depth)}' for key, item in value.items()) + "}"
+    flat = "{" + ", ".join(_pair(key, item, depth) for key, item in value.items()) + "}"
     if not top and "\n" not in flat and len(flat) < 110:
         return flat
     inside = "    " * (depth + 1)
-    lines = [f'{inside}"{key}": {_python(item, depth + 1)},' for key, item in value.items()]
+    lines = [f"{inside}{_pair(key, item, depth + 1)}," for key, item in value.items()]
     return "\n".join(["{", *lines, "    " * depth + "}"])
 
 
+def _pair(key, value, depth):
+    return key if key.startswith("**") else f'"{key}": {_python(value, depth)}'
+
+
 def main(check):
-    wanted = {TABLE: page(), SCHEMA: json.dumps(schema(), indent=2, ensure_ascii=False) + "\n", ARGUMENTS: arguments(), tried.FILE: tried.text()}
+    wanted = {
+        TABLE: page(),
+        SCHEMA: json.dumps(schema(), indent=2, ensure_ascii=False) + "\n",
+        ARGUMENTS: arguments(),
+        LAB_ARGUMENTS: lab_arguments(),
+        tried.FILE: tried.text(),
+    }
     stale = [file for file, text in wanted.items() if not file.exists() or file.read_text(encoding="utf-8") != text]
     for file in stale:
         print(f"{os.path.relpath(file.resolve(), ROOT)}: {'not current: run ./scripts/describe' if check else 'written'}")

@@ -17,8 +17,9 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.maqet.qemu.plugins.doc_fragments import devices, first_boot, machine
 from ansible_collections.maqet.qemu.plugins.module_utils._plan import steps
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, declare, merge
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, declare
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.given import given
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.merge import merge
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import argument_spec, walk
 from ansible_collections.maqet.qemu.plugins.modules import maqet_vm
 from ansible_collections.maqet.qemu.tests.cases.data import fill, load, spec_cases

@@ -9,7 +9,8 @@ import json
 
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.diff import compare, conceal, describe, readable, spell
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.record import Record
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, declare, merge
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, declare
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.merge import merge
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import element_key, normalize
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.qmp_schema import VEIL
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.size import PATTERN, UNITS, format_size, parse_size

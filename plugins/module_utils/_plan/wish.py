@@ -34,7 +34,7 @@ class Wish(NamedTuple):
             return old.raw if old else None
         if self.update != "merge" or not old:
             return self.raw
-        from .._spec.declaration import merge
+        from .._spec.merge import merge
 
         return merge(old.raw, self.raw)
 

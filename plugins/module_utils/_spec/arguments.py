@@ -164,5 +164,16 @@ ARGUMENTS: dict[str, Any] = {
     },
 }
 
+# The lists whose elements are known by keys: by option, each key and its default.
+KEYED: dict[str, dict[str, Any]] = {
+    "shares": {"name": None},
+    "images": {"name": None},
+    "disks": {"name": None},
+    "nics": {"name": None},
+    "nics.forwards": {"protocol": "tcp", "guest": None},
+    "objects": {"id": None},
+    "devices": {"id": None},
+}
+
 # What may hold a guest's passwords, and Ansible does not mask.
 VEILED = ["cloud_init", "ignition", "credentials"]

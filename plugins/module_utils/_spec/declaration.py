@@ -104,36 +104,5 @@ def slot_names(spec: dict[str, Any], pci: Container[str]) -> list[str]:
     return [*disk.slots(spec), *nic.slots(spec), *inputs.slots(spec), *escape.slots(spec, pci), *cloud_init.slots(spec)]
 
 
-def merge(stored: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
-    """``raw`` over ``stored``: dicts deep, keyed lists by their keys, all else replaced."""
-    return _merge(OPTIONS, stored, raw)
-
-
-def _merge(options: tuple[Option, ...], stored: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
-    known = {option.name: option for option in options}
-    merged = dict(stored)
-    for name, value in raw.items():
-        option = known.get(name)
-        if option and option.type == "keyed" and merged.get(name) and isinstance(value, list):
-            merged[name] = _merge_keyed(option, merged[name], value)
-        elif isinstance(value, dict) and isinstance(merged.get(name), dict):
-            merged[name] = _merge(option.options if option else (), merged[name], value)
-        else:
-            merged[name] = value
-    return merged
-
-
-def _merge_keyed(option: Option, stored: list[dict[str, Any]], raw: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    defaults = {inner.name: inner.default for inner in option.options}
-
-    def key(element: dict[str, Any]) -> tuple[Any, ...]:
-        return tuple(element.get(name, defaults.get(name)) for name in option.key)
-
-    elements = {key(element): element for element in stored}
-    for element in raw:
-        elements[key(element)] = _merge(option.options, elements.get(key(element), {}), element)
-    return list(elements.values())
-
-
 def _nothing(spec: dict[str, Any]) -> tuple[()]:
     return ()

@@ -20,7 +20,7 @@ LIVE = "live"
 NEXT_START = "next start"
 
 _ARGUMENT_TYPES = {"size": "str", "map": "dict", "text": "raw"}
-_SCHEMA_TYPES = {"str": "string", "size": "string", "path": "string", "int": "integer", "bool": "boolean", "dict": "object", "map": "object"}
+_SCHEMA_TYPES = {"int": "integer", "float": "number", "bool": "boolean", "dict": "object", "text": ["string", "object"]}
 
 
 @dataclass(repr=False, eq=False)
@@ -30,6 +30,7 @@ class Option:
     :param type: ``str``, ``int``, ``bool``, ``path``, ``size`` (normal form: bytes), ``dict`` (free),
         ``list`` (of ``elements``), ``map`` (a dict with ``options``), ``keyed`` (a list of dicts with ``options``,
         normal form: a dict by the values of ``key`` joined by ``/``), ``text`` (or a dict that becomes one in ``language``).
+        In lab files alone: ``float``, ``named`` (a dict of dicts with ``options``, by name), ``names`` (one, or a list).
     :param expects: what is allowed, for messages, where a pattern or a range does not say it.
     :param change: :data:`LIVE` or :data:`NEXT_START`: when a change of it reaches a running machine.
     :param refuse: given the values before and after, why that change is impossible, or None.
@@ -105,15 +106,11 @@ def json_schema(options: tuple[Option, ...]) -> dict[str, Any]:
 
 
 def _property(option: Option) -> dict[str, Any]:
-    if option.type == "keyed":
-        return {"type": "array", "items": _element(option)}
-    if option.type == "list":
-        return {"type": "array", "items": {"type": _SCHEMA_TYPES[option.elements]}}
-    if option.type == "map":
-        return json_schema(option.options)
-    schema: dict[str, Any] = {"type": ["string", "object"] if option.type == "text" else _SCHEMA_TYPES[option.type]}
+    if option.type in ("keyed", "list", "names", "map", "named"):
+        return _container(option)
+    schema: dict[str, Any] = {"type": _SCHEMA_TYPES.get(option.type, "string")}
     bounds = {"minimum": option.minimum, "maximum": option.maximum}
-    if option.type == "int":
+    if option.type in ("int", "float"):
         schema.update({name: bound for name, bound in bounds.items() if bound is not None})
     if option.choices:
         schema["enum"] = list(option.choices)
@@ -128,6 +125,17 @@ def _property(option: Option) -> dict[str, Any]:
     if expects(option):
         schema["description"] = expects(option)
     return schema
+
+
+def _container(option: Option) -> dict[str, Any]:
+    if option.type == "keyed":
+        return {"type": "array", "items": _element(option)}
+    if option.type == "map":
+        return json_schema(option.options)
+    if option.type == "named":
+        return {"type": "object", "additionalProperties": json_schema(option.options)}
+    items = {"type": _SCHEMA_TYPES.get(option.elements, "string")}
+    return {"type": "array" if option.type == "list" else ["string", "array"], "items": items}
 
 
 def _element(option: Option) -> dict[str, Any]:

@@ -1,0 +1,278 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The networks of a lab, and the cards on them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from .._errors import SpecError
+from .name import NAME_EXPECTS, NAME_PATTERN
+
+# What a card's network may be that is none of the lab's.
+WORDS = ("user", "passt", "bridge", "tap")
+_OWN = ("switch", "mcast")
+_OF_A_DRIVER = {"uplink": ("switch", "hub"), "links": ("switch", "hub"), "interface": ("bridge",), "mcast": ("mcast",)}
+
+
+class LabNetwork(NamedTuple):
+    """
+    :param key: of the file; name: the whole name; driver: ``switch``, ``hub``, ``mcast`` or ``bridge``.
+    :param subnet: empty: none, and the gateway and dns too. gateway, dns: where an uplink answers, or what the file says.
+    :param uplink: ``none`` or ``nat``; interface: the host's bridge; hosts: where machines on it run, in the order of the file.
+    :param servers: the name servers that its cards are told; mcast: its address and port; links: by host, ``{ssh: …}``.
+    """
+
+    key: str
+    name: str
+    driver: str
+    subnet: str = ""
+    gateway: str = ""
+    dns: str = ""
+    uplink: str = "none"
+    interface: str = ""
+    hosts: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
+    mcast: str = ""
+    links: dict[str, Any] = {}
+
+
+def network_of(lab: str, key: str, given: dict[str, Any]) -> LabNetwork:
+    """One of the file's networks."""
+    path = f"networks.{key}"
+    given = {name: value for name, value in given.items() if value is not None}
+    name, driver, uplink = f"{lab}-{key}", given.get("driver", "switch"), given.get("uplink", "none")
+    if not re.match(NAME_PATTERN, key) or key.endswith("\n") or key in (*WORDS, *_OWN):
+        hint = f"Use {NAME_EXPECTS}, and none of {', '.join((*WORDS, *_OWN))}"
+        raise SpecError(path, f"{key!r} cannot be a network's name", hint=hint)
+    if len(name) > 63:
+        raise SpecError(path, f"the whole name {name} has {len(name)} characters, and 63 are the most", hint="Use a shorter one")
+    for option, drivers in _OF_A_DRIVER.items():
+        if given.get(option, "none") != "none" and driver not in drivers:
+            raise SpecError(f"{path}.{option}", f"is not used with driver: {driver}", hint=f"Use driver: {' or '.join(drivers)}, or leave it out")
+    if driver == "bridge" and "interface" not in given:
+        raise SpecError(f"{path}.interface", "is needed with driver: bridge", hint="Name the host's bridge, such as br0")
+    mcast = (given.get("mcast") or _group(name)) if driver == "mcast" else ""
+    if mcast:
+        _check_group(f"{path}.mcast", mcast)
+    network = LabNetwork(key, name, driver, uplink=uplink, interface=given.get("interface", ""), mcast=mcast, links=given.get("links", {}))
+    return _with_subnet(network, given, path)
+
+
+def _with_subnet(network: LabNetwork, given: dict[str, Any], path: str) -> LabNetwork:
+    if "subnet" not in given:
+        for option in ("gateway", "dns"):
+            if given.get(option):
+                raise SpecError(f"{path}.{option}", "is used only together with subnet", hint="Add subnet, or leave it out and let DHCP say it")
+        return network
+    import ipaddress
+
+    try:
+        subnet = _subnet(given["subnet"])
+    except ValueError as exc:
+        wide = isinstance(exc, ipaddress.NetmaskValueError) or "host bits" not in str(exc)
+        near = "10.10.0.0/24" if wide else str(ipaddress.ip_interface(given["subnet"]).network)
+        raise SpecError(f"{path}.subnet", f"{given['subnet']!r} is no network with its prefix", hint=f"Such as {near}") from None
+    servers = tuple(given.get("dns") or ())
+    for server in servers:
+        _address(f"{path}.dns", server)
+    gateway = str(_address(f"{path}.gateway", given["gateway"])) if "gateway" in given else ""
+    if gateway and ipaddress.ip_address(gateway) not in subnet:
+        raise SpecError(f"{path}.gateway", f"{gateway} is not in {subnet}, the subnet", hint=f"Use one of it, such as {_nth(subnet, 0)}")
+    dns = ""
+    if network.uplink == "nat":
+        gateway = gateway or _nth(subnet, 0)
+        dns = _nth(subnet, 1) if gateway != _nth(subnet, 1) else _nth(subnet, 2)
+        if _room(subnet) < 4:
+            raise SpecError(f"{path}.subnet", f"{subnet} has no room for an uplink", hint="Use a larger one, such as 10.10.0.0/24")
+    return network._replace(subnet=str(subnet), gateway=gateway, dns=dns, servers=servers or ((dns,) if dns else ()))
+
+
+def check_overlaps(networks: dict[str, LabNetwork]) -> None:
+    """
+    :raises SpecError: two networks' subnets overlap: a guest on both could not tell them apart.
+    """
+    before: list[LabNetwork] = []
+    for network in (item for item in networks.values() if item.subnet):
+        for other in before:
+            if _subnet(network.subnet).overlaps(_subnet(other.subnet)):
+                why = f"{network.subnet} overlaps with {other.subnet}, the subnet of networks.{other.key}"
+                raise SpecError(f"networks.{network.key}.subnet", why, hint="Give each network addresses of its own")
+        before.append(network)
+
+
+class Owner(NamedTuple):
+    """The machine that a card is in.
+
+    :param network_config: it says its whole network itself, so none of its cards is given an address.
+    :param where: the place in the file where an option of a card is written.
+    """
+
+    name: str
+    host: str
+    network_config: bool
+    where: Callable[[str, str], str]
+
+
+class Cards:
+    """The cards of a lab's machines, as they come.
+
+    :param places: the network's key of each card that has or will have an address.
+    """
+
+    def __init__(self, networks: dict[str, LabNetwork]) -> None:
+        self.networks = networks
+        self.addresses: dict[str, dict[str, str]] = {network.name: {} for network in networks.values() if network.subnet}
+        self.places: dict[str, str] = {}
+        self._hosts: dict[str, dict[str, None]] = {key: {} for key in networks}
+        self._taken: dict[tuple[str, str], str] = {}
+
+    def connect(self, card: dict[str, Any], owner: Owner) -> dict[str, Any]:
+        """The card in a machine's own words."""
+        word, name = card.get("network", "user"), card["name"]
+        if word in WORDS:
+            return card
+        if word not in self.networks:
+            from .validate import nearest
+
+            raise SpecError(owner.where(name, "network"), f"{word!r} is no network of this lab", hint=nearest(word, [*self.networks, *WORDS]))
+        if card.get("interface"):
+            raise SpecError(owner.where(name, "interface"), f"is not used with network: {word}, which is the lab's", hint="Leave it out")
+        self._hosts[word][owner.host] = None
+        if self.networks[word].subnet and (card.get("address") or not owner.network_config):
+            self._seat(card, self.networks[word], owner)
+        return {**card, **_words(self.networks[word])}
+
+    def _seat(self, card: dict[str, Any], network: LabNetwork, owner: Owner) -> None:
+        place, path = f"{owner.name}/{card['name']}", owner.where(card["name"], "address")
+        address = _card_address(path, card["address"], network) if card.get("address") else ""
+        other = self._taken.setdefault((network.key, address), place) if address else place
+        if other != place:
+            raise SpecError(path, f"{address} is the address of {other} too", hint="Give each its own, or leave it out")
+        self.addresses[network.name][place], self.places[place] = address, network.key
+
+    def done(self) -> tuple[dict[str, LabNetwork], dict[str, dict[str, str]]]:
+        """The networks by their whole names, and the addresses."""
+        for network in (item for item in self.networks.values() if item.subnet):
+            cards, room = len(self.addresses[network.name]), _room(_subnet(network.subnet)) - len(_reserved(network))
+            if cards > room:
+                why = f"{network.subnet} has room for {room} cards, and there are {cards}"
+                raise SpecError(f"networks.{network.key}.subnet", why, hint="Use a larger one, such as 10.10.0.0/16")
+        return {item.name: item._replace(hosts=tuple(self._hosts[item.key])) for item in self.networks.values()}, self.addresses
+
+
+def _words(network: LabNetwork) -> dict[str, str]:
+    """A card's options that say where it is connected."""
+    if network.driver == "mcast":
+        return {"network": "mcast", "mcast": network.mcast}
+    if network.driver == "bridge":
+        return {"network": "bridge", "interface": network.interface}
+    return {"network": "switch", "switch": network.name}
+
+
+def _group(name: str) -> str:
+    """A multicast address and port of its own, out of those for use within a site (RFC 2365)."""
+    number = int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
+    return f"239.255.{number >> 8 & 255}.{number & 255}:{20000 + (number >> 16) % 10000}"
+
+
+def _check_group(path: str, text: str) -> None:
+    address, _colon, port = text.rpartition(":")
+    if not port.isdigit() or not 1 <= int(port) <= 65535 or not _address(path, address).is_multicast:
+        raise SpecError(path, f"{text!r} is no multicast address with its port", hint="Such as 239.255.7.1:5007")
+
+
+def _address(path: str, text: str) -> Any:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise SpecError(path, f"{text!r} is no IP address", hint="Such as 10.10.0.1") from None
+
+
+def _card_address(path: str, text: str, network: LabNetwork) -> str:
+    """An address that the file gives a card, without its prefix."""
+    subnet, (plain, _slash, prefix) = _subnet(network.subnet), text.partition("/")
+    address, free = _address(path, plain), f"Use another of it, such as {_nth(subnet, 9)}"
+    of_it = f"{subnet}, the subnet of networks.{network.key}"
+    if address not in subnet:
+        raise SpecError(path, f"{address} is not in {of_it}", hint=free)
+    if prefix and prefix != str(subnet.prefixlen):
+        raise SpecError(path, f"/{prefix} is not the prefix of {of_it}", hint="Leave the prefix out")
+    if not 0 <= int(address) - _first(subnet) < _room(subnet):
+        raise SpecError(path, f"{address} is no host's address in {of_it}", hint=free)
+    if network.uplink == "nat" and str(address) in (network.gateway, network.dns):
+        what = "gateway" if str(address) == network.gateway else "name server"
+        raise SpecError(path, f"{address} is the {what} of networks.{network.key}", hint=free)
+    return str(address)
+
+
+@lru_cache(maxsize=256)
+def _subnet(text: str) -> Any:
+    import ipaddress
+
+    if "/" not in text:
+        raise ValueError(text)
+    return ipaddress.ip_network(text)
+
+
+def _room(subnet: Any) -> int:
+    """How many hosts it has room for."""
+    hosts: int = subnet.num_addresses
+    if hosts <= 2:
+        return hosts
+    return hosts - (2 if subnet.version == 4 else 1)
+
+
+def _first(subnet: Any) -> int:
+    return int(subnet.network_address) + (1 if subnet.num_addresses > 2 else 0)
+
+
+def _nth(subnet: Any, position: int) -> str:
+    """The host's address at a position, counted from 0."""
+    return str(type(subnet.network_address)(_first(subnet) + min(position, _room(subnet) - 1)))
+
+
+def _reserved(network: LabNetwork) -> set[str]:
+    return {network.gateway, network.dns} - {""}
+
+
+def allotted(network: LabNetwork, cards: dict[str, str], known: dict[str, str]) -> dict[str, str]:
+    """Every card's address: those that the file says, those that were allotted before, and for each other the first free
+    one from a place that its name gives."""
+    subnet = _subnet(network.subnet)
+    addresses = dict(cards)
+    taken = _reserved(network) | set(cards.values()) - {""}
+    for card in sorted(card for card, address in cards.items() if not address and card in known):
+        if known[card] not in taken and _is_host(known[card], subnet):
+            addresses[card] = known[card]
+            taken.add(known[card])
+    for card in sorted(card for card, address in addresses.items() if not address):
+        addresses[card] = next(address for address in _candidates(card, subnet) if address not in taken)
+        taken.add(addresses[card])
+    return addresses
+
+
+def _is_host(text: str, subnet: Any) -> bool:
+    import ipaddress
+
+    address = ipaddress.ip_address(text)
+    return address.version == subnet.version and 0 <= int(address) - _first(subnet) < _room(subnet)
+
+
+def _candidates(card: str, subnet: Any) -> Iterator[str]:
+    """The first two are where an uplink would be: they come last."""
+    room = _room(subnet)
+    low = 2 if room > 4 else 0
+    start = int(hashlib.sha256(card.encode()).hexdigest()[:12], 16)
+    for step in range(room - low):
+        yield _nth(subnet, low + (start + step) % (room - low))
+    for position in range(low):
+        yield _nth(subnet, position)

@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A file's keys taken as Ansible takes a task's: known ones, of their types, texts of numbers where a text is meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._errors import SpecError
+from .arguments import VEILED
+
+_WORDS = {"dict": "a dictionary", "list": "a list", "bool": "a boolean, true or false", "int": "an integer", "float": "a number", "str": "a text"}
+_LABELS = ("name", "id", "guest")
+
+
+def taken(raw: Any, arguments: dict[str, Any], path: str) -> dict[str, Any]:
+    """
+    :param arguments: an argument spec; beside Ansible's types it has ``named`` (a dict of dicts) and ``names`` (a list, or one).
+    :raises SpecError: a key that is not known, or a value that is of another type. What else is wrong tells the JSON Schema.
+    """
+    if not isinstance(raw, dict):
+        raise _mistaken(path, raw, "dict")
+    result = {}
+    for name, value in raw.items():
+        here = f"{path}.{name}" if path else str(name)
+        if name not in arguments:
+            from .validate import nearest
+
+            raise SpecError(here, "is no option here", hint=nearest(str(name), list(arguments)))
+        result[name] = None if value is None else _value(value, arguments[name], here)
+    return result
+
+
+def _value(value: Any, argument: dict[str, Any], path: str) -> Any:
+    kind, inner = argument["type"], argument.get("options")
+    if kind == "named":
+        if not isinstance(value, dict):
+            raise _mistaken(path, value, "dict")
+        return {str(name): taken({} if item is None else item, inner or {}, f"{path}.{name}") for name, item in value.items()}
+    if kind == "names":
+        value = [str(value)] if isinstance(value, (str, int, float)) else value
+        kind = "list"
+    value = _converted(value, kind, path)
+    if value not in argument.get("choices", (value,)):
+        raise SpecError(path, f"{value!r} is not allowed", hint=f"Use one of {', '.join(argument['choices'])}")
+    if kind == "list":
+        return [_item(item, argument, path, position) for position, item in enumerate(value)]
+    return taken(value, inner, path) if inner else value
+
+
+def _item(item: Any, argument: dict[str, Any], path: str, position: int) -> Any:
+    inner, kind = argument.get("options"), argument.get("elements", "str")
+    label = next((item[key] for key in _LABELS if key in item), position) if isinstance(item, dict) else position
+    here = f"{path}[{label}]"
+    item = _converted(item, kind, here)
+    if not inner:
+        return item
+    for name, said in inner.items():
+        if said.get("required") and item.get(name) is None:
+            raise SpecError(f"{here}.{name}", "is missing", hint=f"Add {name}")
+    return taken(item, inner, here)
+
+
+def _converted(value: Any, kind: str, path: str) -> Any:
+    if kind == "raw" or (kind in _TYPES and type(value) in _TYPES[kind]):
+        return value
+    from ansible.module_utils.common import validation
+
+    try:
+        if kind in ("str", "path") and isinstance(value, (dict, list)):
+            raise TypeError
+        return getattr(validation, f"check_type_{kind}")(value)
+    except (TypeError, ValueError):
+        raise _mistaken(path, value, kind) from None
+
+
+_TYPES: dict[str, tuple[type, ...]] = {"dict": (dict,), "list": (list,), "bool": (bool,), "int": (int,), "float": (float, int), "str": (str,)}
+
+
+def _mistaken(path: str, value: Any, kind: str) -> SpecError:
+    words = _WORDS.get(kind, "a path")
+    if any(name in path for name in (*VEILED, "password")):
+        return SpecError(path, "is not allowed as it is", hint=f"Use {words}")
+    from .image import shown
+
+    return SpecError(path, f"{shown(repr(value))} is not {words}", hint=f"Use {words}")
