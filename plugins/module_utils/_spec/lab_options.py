@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from . import declaration, image
 from .name import NAME_EXPECTS, NAME_PATTERN
 from .option import Option
