@@ -185,13 +185,27 @@ options:
             C(/etc/qemu/bridge.conf) must allow the bridge. The helper has ended before QEMU starts, and QEMU's sandbox stays closed.
             The card comes with a start only.
           - V(tap) uses the tap device O(nics[].interface), which root has made for this user.
+          - V(switch) joins the network O(nics[].switch) of this host, on which are other machines of this user and nobody else.
+          - V(mcast) joins the group O(nics[].mcast) by UDP multicast, without a switch. Everybody on the host and on its link can hear and
+            send there.
           - "For example V(passt)."
         type: str
-        choices: [user, passt, bridge, tap]
+        choices: [user, passt, switch, mcast, bridge, tap]
       interface:
         description:
           - The host's bridge or tap device. Needed with O(nics[].network=bridge) and O(nics[].network=tap).
           - "For example V(br0)."
+        type: str
+      switch:
+        description:
+          - The network whose switch the card is on, by the full name that it has on this host, as the lab made it. Needed with
+            O(nics[].network=switch). It is another one while the machine runs, and the guest sees nothing of that.
+          - "For example V(shop-lan)."
+        type: str
+      mcast:
+        description:
+          - A multicast address of IPv4 and a port. Needed with O(nics[].network=mcast).
+          - "For example V(239.7.7.7:7777)."
         type: str
       address:
         description:

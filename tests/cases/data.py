@@ -61,6 +61,7 @@ def site_for(spec: dict[str, Any], words: dict[str, Any]) -> Site:
         "formats": {},
         "cid": 1234567,
         "salt": "a grain",
+        "switches": {name: {"medium": "hub" if name.startswith("hub") else "vde", "path": f"{words['run']}/{name}"} for name in ("lan", "lan2", "hub")},
         **seats(spec),
     }
     if nvram_name(spec):

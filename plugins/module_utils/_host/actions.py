@@ -22,7 +22,7 @@ from .._spec.helper import Helper
 from .._spec.network import descriptors
 from .._spec.option import cold
 from .._spec.service import unit_properties
-from . import launch, memory, qemu_img
+from . import launch, memory, qemu_img, wires
 from .adjust import adjust
 from .deadline import Deadline
 from .host import Host
@@ -146,6 +146,7 @@ async def make_nvram(work: Work, step: step_types.MakeNvram) -> None:
 
 async def start(work: Work, step: step_types.Start) -> None:
     record = work.record
+    await wires.connect(work.host, record, as_before=step.as_before, deadline=work.deadline)
     if not step.as_before:
         render_anew(record)
     elif record.started and record.applied and not record.memory.get("snapshot"):
@@ -260,6 +261,7 @@ async def remove(work: Work, step: step_types.Remove) -> None:
     record = work.record
     await launch.halt(record, work.host.supervisor(record))
     work.witness("sockets removed")
+    await wires.disconnect(work.host, record, work.deadline)
     if record.snapshots:
         from .snapshot import forget_outside
 

@@ -44,6 +44,10 @@ async def adjust(work: Work, step: Adjust) -> None:
     elif record.told != pid:
         record.applied = work.found  # a QEMU that came after a crash knows nothing of most that followed
     record.told = pid
+    if isinstance(step.deed, (Plug, Tell, Unplug)) and step.changes[0].where[0] == "nics":
+        from .wires import rewire
+
+        await rewire(work.host, record, [change.where[1] for change in step.changes], work.deadline)
     try:
         reason = await _do(work, step)
     except QmpError as exc:

@@ -47,6 +47,10 @@ async def observe(host: Host, record: Record | None, deadline: Deadline) -> Obse
                 from .helpers import orphans
 
                 facts = facts._replace(devices=facts.devices - orphans(record, applied))
+            if any(nic["network"] == "switch" for nic in applied.get("nics", {}).values()):
+                from .wires import unwired
+
+                facts = facts._replace(unwired=unwired(record, applied))
             if record.supervisor == "systemd" and host.paths.runtime and limits.is_touched(host.paths.runtime, record.unit):
                 facts = facts._replace(unit=await host.supervisor(record).limits(record.unit))
             why = await _why(monitor, status)

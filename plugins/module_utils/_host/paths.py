@@ -42,9 +42,13 @@ class Paths(NamedTuple):
         return f"{self.data}/vms"
 
     @property
+    def networks(self) -> str:
+        return f"{self.data}/networks"
+
+    @property
     def in_use(self) -> bool:
-        """Whether this user ever had a machine here."""
-        return os.path.isdir(self.state) or os.path.isdir(self.machines)
+        """Whether this user ever had a machine or a network here."""
+        return any(os.path.isdir(path) for path in (self.state, self.machines, self.networks))
 
     @property
     def sockets(self) -> str:

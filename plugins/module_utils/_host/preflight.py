@@ -42,10 +42,7 @@ async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list
     _accel, warning = choose_accel(new.declared["accel"], new.declared["arch"])
     first = seen.status == "absent"
     named = [change.path for change in plan.changes]
-    for option, path in host_files(new.declared):
-        # One that is declared for a later start is looked at now; one that was there before, when it is needed.
-        if starts or first or any(option.startswith(changed) for changed in named):
-            check_readable(option, path)
+    _check_files(new, named, anyway=starts or first)
     if starts or first or named:
         _check_firmware(plan, new)
         await check_build(host, new)
@@ -53,6 +50,7 @@ async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list
         from .needs import check_needs
 
         check_needs(new.declared, new.site())
+    await _check_switches(host, plan, new, anyway=starts or first)
     if starts or first or any(isinstance(step, Adjust) for step in plan.steps):
         held = _held(new, seen) if seen.alive else set()
         others = {port: name for port, name in host.ports().items() if name != new.name}
@@ -71,6 +69,21 @@ async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list
     return [words for words in (warning, _unsupervised(host, new)) if words]
 
 
+def _check_files(new: Record, named: list[str], *, anyway: bool) -> None:
+    for option, path in host_files(new.declared):
+        # One that is declared for a later start is looked at now; one that was there before, when it is needed.
+        if anyway or any(option.startswith(changed) for changed in named):
+            check_readable(option, path)
+
+
+async def _check_switches(host: Host, plan: Plan, new: Record, *, anyway: bool) -> None:
+    changed = [*plan.changes, *(change for step in plan.steps if isinstance(step, Adjust) for change in step.changes)]
+    if new.declared["nics"] and (anyway or any(change.where[0] == "nics" for change in changed)):
+        from .wires import check_switches
+
+        await check_switches(host, new)
+
+
 def _held(new: Record, seen: Observed) -> set[tuple[str, int]]:
     """The host's ports that the machine's QEMU listens on: its own word where it answered, else what was applied."""
     if seen.status == "unresponsive":
@@ -82,7 +95,13 @@ def _held(new: Record, seen: Observed) -> set[tuple[str, int]]:
 
 
 def _wants(spec: dict[str, Any]) -> bool:
-    return spec["tpm"] or spec["vsock"] or bool(spec["shares"]) or has_seed(spec) or any(nic["network"] != "user" for nic in spec["nics"].values())
+    return (
+        spec["tpm"]
+        or spec["vsock"]
+        or bool(spec["shares"])
+        or has_seed(spec)
+        or any(nic["network"] not in ("user", "switch", "mcast") for nic in spec["nics"].values())
+    )
 
 
 def _check_firmware(plan: Plan, new: Record) -> None:

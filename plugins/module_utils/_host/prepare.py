@@ -23,7 +23,7 @@ from .._spec.nic import make_mac
 from .._spec.option import keep_order
 from .._spec.validate import nearest
 from .._spec.vsock import make_cid
-from . import ports
+from . import ports, wires
 from .host import Host
 from .probe import find_qemu, qemu_facts
 from .qemu_img import image_facts
@@ -77,6 +77,7 @@ async def _identify(host: Host, old: Record | None, new: Record, *, keep: bool) 
     identity["formats"] = await _formats(old, new)
     if spec["vsock"]:
         identity["cid"] = stored.get("cid") or make_cid(identity["uuid"])
+    identity.update(wires.known(host, new))
     identity["firmware"] = _firmware(new, identity["machine"], same=same)
     identity.update(await _seats(host, new, identity["machine"], keep=keep))
     new.identity = identity

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The state DB: one row a machine, and the host ports that machines hold.
+"""The state DB: one row a machine or a network, and the host ports that machines hold.
 
-Each row is also kept as ``machine.json`` in the machine's directory, so a DB that is lost or torn is made again from
+Each row is also kept as ``machine.json`` or ``network.json`` in a directory of its own, so a DB that is lost or torn is made again from
 those. Rows are written before the side effects that they announce; no transaction is held across one.
 """
 
@@ -17,19 +17,27 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from .._errors import HostError, StateError
 from .._plan.record import Record
 from .._spec.forward import forwards
 from .paths import Paths, make_private, write_private
 
-USER_VERSION = 1
-_TABLES = """
+if TYPE_CHECKING:
+    from .._plan.network import NetworkRecord
+
+# What each version brought.
+_TABLES = (
+    """
 CREATE TABLE machines (name TEXT PRIMARY KEY, record TEXT NOT NULL);
-CREATE TABLE ports (protocol TEXT, port INTEGER, listen TEXT, machine TEXT NOT NULL, PRIMARY KEY (protocol, port, listen));
-"""
+CREATE TABLE ports (protocol TEXT, port INTEGER, listen TEXT, machine TEXT NOT NULL, PRIMARY KEY (protocol, port, listen))
+""",
+    "CREATE TABLE networks (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
+)
+USER_VERSION = len(_TABLES)
 _SELECT = """
-SELECT record FROM machines WHERE ?1 = 'null' OR name IN (SELECT value FROM json_each(?1)) ORDER BY name
+SELECT record FROM {} WHERE ?1 = 'null' OR name IN (SELECT value FROM json_each(?1)) ORDER BY name
 """
 _BUSY_SECONDS = 30
 # Releases before 3.51.3 can corrupt a DB when its WAL is reset (sqlite.org, release log of 3.51.3).
@@ -59,7 +67,7 @@ class Store:
             connection = self._open() if os.path.exists(self._paths.db) else None
             if connection is None:
                 return self._from_directories(names)
-            rows = connection.execute(_SELECT, (json.dumps(names),)).fetchall()
+            rows = connection.execute(_SELECT.format("machines"), (json.dumps(names),)).fetchall()
             records = {record.name: record for record in (self._record(row[0]) for row in rows)}
             for name in names or ():
                 if name not in records:  # its directory may have come from a backup
@@ -100,6 +108,34 @@ class Store:
         with self._transaction() as connection:
             connection.execute("DELETE FROM ports WHERE machine = ?", (name,))
             connection.execute("DELETE FROM machines WHERE name = ?", (name,))
+
+    def networks(self, names: list[str] | None = None) -> dict[str, NetworkRecord]:
+        """The networks' records by name, as :meth:`load` has the machines'."""
+        with self._lock:
+            try:
+                connection = self._open() if os.path.exists(self._paths.db) else None
+                if connection is None or connection.execute("PRAGMA user_version").fetchone()[0] < USER_VERSION:
+                    return self._networks_of_directories(names)
+                rows = connection.execute(_SELECT.format("networks"), (json.dumps(names),)).fetchall()
+                records = {record.name: record for record in (_network(json.loads(row[0])) for row in rows)}
+                lost = [name for name in names or () if name not in records]
+                return {**records, **(self._networks_of_directories(lost) if lost else {})}
+            except sqlite3.DatabaseError as exc:
+                if not _is_torn(exc):
+                    raise self._explain(exc) from exc
+                self.close()
+                return self._networks_of_directories(names)
+
+    def save_network(self, record: NetworkRecord) -> None:
+        make_private(record.directory)
+        with self._transaction() as connection:
+            text = json.dumps(record.dump())
+            connection.execute("INSERT OR REPLACE INTO networks VALUES (?, ?)", (record.name, text))
+            write_private(f"{record.directory}/network.json", text)
+
+    def forget_network(self, name: str) -> None:
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM networks WHERE name = ?", (name,))
 
     def ports(self) -> dict[tuple[str, int], str]:
         """Who holds which ``(protocol, port)``."""
@@ -169,14 +205,18 @@ class Store:
         return connection
 
     def _make(self, connection: sqlite3.Connection) -> None:
-        """Tables, and what the machines' directories know; whoever comes second finds it done."""
+        """Tables, those of older releases brought up to date, and what the directories know; whoever comes second finds it done."""
         connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            for statement in _TABLES.split(";"):
-                connection.execute(statement)
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        for statement in ";".join(_TABLES[version:]).split(";"):
+            connection.execute(statement)
+        if version == 0:
             for record in self._from_directories(None).values():
                 connection.execute("INSERT INTO machines VALUES (?, ?)", (record.name, json.dumps(record.dump())))
                 self._hold_ports(connection, record)
+        if version < USER_VERSION:
+            for network in self._networks_of_directories(None).values():
+                connection.execute("INSERT INTO networks VALUES (?, ?)", (network.name, json.dumps(network.dump())))
             connection.execute(f"PRAGMA user_version = {USER_VERSION}")
         connection.execute("COMMIT")
 
@@ -229,8 +269,33 @@ class Store:
                 records[record.name] = record
         return records
 
+    def _networks_of_directories(self, names: list[str] | None) -> dict[str, NetworkRecord]:
+        """Records of networks whose ``network.json`` can be read."""
+        records = {}
+        for name in sorted(os.listdir(self._paths.networks)) if os.path.isdir(self._paths.networks) else ():
+            file = f"{self._paths.networks}/{name}/network.json"
+            if names is not None and name not in names:
+                continue
+            try:
+                with open(file, encoding="utf-8") as stream:
+                    record = _network(json.load(stream))
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, TypeError, AttributeError):
+                self.warnings.append(f"{file} cannot be read: its network is not known any more")
+                continue
+            if record.directory == f"{self._paths.networks}/{name}":
+                records[record.name] = record
+        return records
+
     def _explain(self, exc: sqlite3.Error) -> StateError:
         return StateError(f"the state DB {self._paths.db} cannot be used: {exc}", hint="Check its owner, its mode and the free space")
+
+
+def _network(data: dict[str, Any]) -> NetworkRecord:
+    from .._plan.network import NetworkRecord
+
+    return NetworkRecord.load(data)
 
 
 def _is_torn(exc: sqlite3.DatabaseError) -> bool:

@@ -25,7 +25,10 @@ from .deadline import Deadline
 from .paths import write_private
 from .supervisor import Service, UnitFacts, helper_log
 
-_SLICE = "maqet.slice"
+Properties = list[tuple[str, tuple[str, Any]]]
+"""A unit's, with their signatures (org.freedesktop.systemd1(5))."""
+
+SLICE = "maqet.slice"
 _DETAILS = {"Unit": ("ActiveEnterTimestamp",), "Service": ("Result", "MainPID", "NRestarts", "MemoryCurrent", "CPUUsageNSec", "Restart")}
 # A unit file's words (systemd.resource-control(5), systemd.service(5)) as D-Bus has them (org.freedesktop.systemd1(5)).
 _WORDS: dict[str, tuple[str, str, Callable[[str], Any]]] = {
@@ -112,16 +115,20 @@ class Systemd:
         if service.paused:
             write_private(_start_file(service), "", durable=False)
         properties = [*_unit(service, script), *(_typed(name, value) for name, value in service.properties.items())]
-        call = ("StartTransientUnit", "ssa(sv)a(sa(sv))", service.unit, "fail", properties, _helper_units(service))
+        await self.run_unit(service.unit, properties, _helper_units(service))
+
+    async def run_unit(self, unit: str, properties: Properties, beside: list[tuple[str, Properties]]) -> None:
+        """A transient unit, and those beside it; what is left of earlier ones of these names is stopped first."""
+        call = ("StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail", properties, beside)
         try:
             await self._manager.call(*call)
         except SystemdError as exc:
             if not exc.error_name.endswith(".UnitExists"):
                 raise
-            await self.stop(service.unit)
-            for unit in (service.unit, *(_helper_unit(service, helper) for helper in service.helpers)):
+            await self.stop(unit)
+            for name in (unit, *(name for name, _properties in beside)):
                 with suppress(SystemdError):  # only those that failed are there
-                    await self._manager.call("ResetFailedUnit", "s", unit)
+                    await self._manager.call("ResetFailedUnit", "s", name)
             await self._manager.call(*call)
 
     async def settle(self, service: Service) -> None:
@@ -176,13 +183,13 @@ class Systemd:
         return found
 
 
-def _unit(service: Service, script: str) -> list[tuple[str, tuple[str, Any]]]:
+def _unit(service: Service, script: str) -> Properties:
     """The unit's properties: names and signatures of org.freedesktop.systemd1(5)."""
     directory = service.directory
     stop = (sys.executable, script, service.qmp_socket, f"{service.stop_seconds:g}")
     return [
         ("Description", ("s", f"maqet machine {service.machine}")),
-        ("Slice", ("s", _SLICE)),
+        ("Slice", ("s", SLICE)),
         ("CollectMode", ("s", "inactive-or-failed")),
         ("Type", ("s", "exec")),
         ("ExecStart", ("a(sasb)", [_shell(service, "start")])),
@@ -198,7 +205,7 @@ def _unit(service: Service, script: str) -> list[tuple[str, tuple[str, Any]]]:
     ]
 
 
-def _needs(service: Service) -> list[tuple[str, tuple[str, Any]]]:
+def _needs(service: Service) -> Properties:
     """A machine's properties for its helpers. Wants=, not Requires=: that one would also stop the machine, and end its
     restart after a crash, when the helper is stopped with it. So QEMU is started only where all of them listen."""
     units = [_helper_unit(service, helper) for helper in service.helpers]
@@ -206,21 +213,21 @@ def _needs(service: Service) -> list[tuple[str, tuple[str, Any]]]:
     return [("Wants", ("as", units)), ("After", ("as", units)), ("ExecStartPre", ("a(sasb)", [check]))]
 
 
-def _helper_units(service: Service) -> list[tuple[str, list[tuple[str, tuple[str, Any]]]]]:
+def _helper_units(service: Service) -> list[tuple[str, Properties]]:
     return [(_helper_unit(service, helper), _helper_properties(service, helper)) for helper in service.helpers]
 
 
-def _helper_properties(service: Service, helper: Helper) -> list[tuple[str, tuple[str, Any]]]:
+def _helper_properties(service: Service, helper: Helper) -> Properties:
     log = helper_log(service, helper)
-    forget = ("/bin/rm", ["/bin/rm", "-f", _literal(helper.socket)], False)
+    forget = ("/bin/rm", ["/bin/rm", "-f", literal(helper.socket)], False)
     return [
         ("Description", ("s", f"maqet machine {service.machine}: {helper.name}")),
-        ("Slice", ("s", _SLICE)),
+        ("Slice", ("s", SLICE)),
         ("CollectMode", ("s", "inactive-or-failed")),
         ("BindsTo", ("as", [service.unit])),
         ("Type", ("s", "exec")),
         ("ExecStartPre", ("a(sasb)", [forget])),
-        ("ExecStart", ("a(sasb)", [(helper.argv[0], [_literal(word) for word in helper.argv], False)])),
+        ("ExecStart", ("a(sasb)", [(helper.argv[0], [literal(word) for word in helper.argv], False)])),
         ("ExecStartPost", ("a(sasb)", [_shell(service, "listens", helper.socket)])),
         ("ExecStopPost", ("a(sasb)", [forget])),
         ("WorkingDirectory", ("s", service.directory)),
@@ -234,7 +241,7 @@ def _helper_properties(service: Service, helper: Helper) -> list[tuple[str, tupl
 
 
 def _shell(service: Service, *words: str) -> tuple[str, list[str], bool]:
-    return "/bin/sh", ["/bin/sh", *(_literal(word) for word in (_script(service), *words))], False
+    return "/bin/sh", ["/bin/sh", *(literal(word) for word in (_script(service), *words))], False
 
 
 def _helper_unit(service: Service, helper: Helper) -> str:
@@ -251,7 +258,7 @@ def _typed(name: str, value: str) -> tuple[str, tuple[str, Any]]:
     return word, (signature, convert(value))
 
 
-def _literal(word: str) -> str:
+def literal(word: str) -> str:
     """systemd replaces ``$NAME`` in a unit's arguments."""
     return word.replace("$", "$$")
 

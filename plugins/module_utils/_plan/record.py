@@ -13,8 +13,8 @@ from typing import Any
 from .._errors import StateError
 from .._spec.site import Site
 
-SCHEMA = 3
-_CHANGED_IN_PLACE = ("made", "doomed", "refused", "plugged", "identity", "anew", "bases", "memory", "snapshots")
+SCHEMA = 4
+_CHANGED_IN_PLACE = ("made", "doomed", "refused", "plugged", "identity", "anew", "bases", "memory", "snapshots", "wired")
 
 
 @dataclass
@@ -35,6 +35,7 @@ class Record:
     :param suspended: the guest's memory is saved in the machine's directory; memory: by what it was, ``{qemu, cpu}``.
     :param snapshots: points in time to go back to, by label.
     :param reverting: the label whose disks are being put back; frozen: the guest's file systems may be held still by us.
+    :param wired: the switch that each card was connected to last, by card: who it was (see ``_host/wires.py``).
     :param imported: the UUID of the machine that it came from, and whether all of it is here: ``{uuid, whole}``.
     :param lab: the lab that made it, and may prune it.
     """
@@ -65,6 +66,7 @@ class Record:
     reverting: str = ""
     frozen: bool = False
     imported: dict[str, Any] = field(default_factory=dict)
+    wired: dict[str, str] = field(default_factory=dict)
     lab: str = ""
     schema: int = SCHEMA
 

@@ -107,8 +107,10 @@ ARGUMENTS: dict[str, Any] = {
         "elements": "dict",
         "options": {
             "name": {"type": "str", "required": True},
-            "network": {"type": "str", "choices": ["user", "passt", "bridge", "tap"]},
+            "network": {"type": "str", "choices": ["user", "passt", "switch", "mcast", "bridge", "tap"]},
             "interface": {"type": "str"},
+            "switch": {"type": "str"},
+            "mcast": {"type": "str"},
             "address": {"type": "str"},
             "gateway": {"type": "str"},
             "dns": {"type": "list", "elements": "str"},

@@ -17,6 +17,7 @@ class Facts(NamedTuple):
     :param forwards: ``(netdev, protocol, host port, guest port)`` of each, where the spec has any.
     :param more_memory: bytes asked of the memory that can come later.
     :param unit: the unit's properties that somebody set, in systemd's words; None when nobody did.
+    :param unwired: cards whose switch has ended since they were connected to it, or is not there.
     :param started: the normal form that QEMU was started with.
     """
 
@@ -28,4 +29,5 @@ class Facts(NamedTuple):
     forwards: frozenset[tuple[str, str, int, int]] | None = None
     more_memory: int | None = None
     unit: dict[str, Any] | None = None
+    unwired: frozenset[str] = frozenset()
     started: dict[str, Any] = {}

@@ -127,7 +127,7 @@ def slots(spec: dict[str, Any]) -> Iterator[str]:
 
 
 def plug(name: str, spec: dict[str, Any], site: Site) -> list[Part]:
-    """The card's backend and its device."""
+    """The card's backends and its device."""
     nic = spec["nics"][name]
     netdev = network.netdev(name, spec, site)
     lines = [f"{f.listener}-:{f.guest}" for f in forwards({"nics": {name: nic}}, site.identity)]
@@ -137,7 +137,8 @@ def plug(name: str, spec: dict[str, Any], site: Site) -> list[Part]:
         netdev["dhcpstart"] = nic["address"].partition("/")[0]  # where forwards lead to
     mac = nic["mac"] or site.identity["macs"].get(name)
     device = {"driver": nic["model"], "id": f"nic-{name}", **bus(f"nic-{name}", site), "netdev": f"net-{name}", "mac": mac}
-    return [Part("netdev", netdev), Part("device", device)]
+    wire = network.wire(name, nic["switch"], site) if nic["network"] == "switch" else []
+    return [Part("netdev", netdev), *wire, Part("device", device)]
 
 
 def parts(spec: dict[str, Any], site: Site) -> Iterator[Part]:
@@ -152,7 +153,9 @@ def helpers(spec: dict[str, Any], site: Site) -> Iterator[Helper]:
 
 
 def observe(spec: dict[str, Any], facts: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Forwards that QEMU does not have any more, has otherwise, or has beside."""
+    """Forwards that QEMU does not have any more, has otherwise, or has beside; cards whose wire leads to a switch that ended."""
+    for name in facts.unwired:
+        yield ("nics", name, "switch"), None
     if facts.forwards is None:
         return
     for name, nic in spec["nics"].items():

@@ -43,9 +43,10 @@ def contents(spec: dict[str, Any], site: Site) -> dict[str, str]:
     network = given["network_config"] if given["network_config"] is not None else _network(spec, site)
     ours = given["network_config"] is None and network is not None
     vendor = given["vendor_data"] if given["vendor_data"] is not None else write(_UPDATES, "cloud-config") if ours else None
+    hosts = {**site.identity.get("neighbours", {}), **given["hosts"]}
     once = {"user-data": given["user_data"] or CLOUD_CONFIG + "\n", "vendor-data": given["vendor_data"], "meta-data": _meta(given, site)}
     meta = {"instance-id": f"{site.identity['uuid']}-{digest(once, site)}", **once["meta-data"]}
-    files = {"meta-data": write(meta, "yaml"), "user-data": _with_hosts(once["user-data"], given["hosts"]), "vendor-data": vendor, "network-config": network}
+    files = {"meta-data": write(meta, "yaml"), "user-data": _with_hosts(once["user-data"], hosts), "vendor-data": vendor, "network-config": network}
     return {name: text for name, text in files.items() if text is not None}
 
 

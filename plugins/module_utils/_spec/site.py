@@ -16,7 +16,8 @@ class Site(NamedTuple):
     :param directory: its files.
     :param sockets: path by use: ``qmp``, ``monitor``, ``agent``, ``serial``, ``vnc``.
     :param identity: what was made once and is stored: ``uuid``, ``machine`` (versioned type), ``macs`` by NIC,
-        ``ports`` by ``<nic>/<protocol>/<guest port>``, ``formats`` by disk, ``slots`` (PCIe ports) by device, ``salt`` (random, known to nobody).
+        ``ports`` by ``<nic>/<protocol>/<guest port>``, ``formats`` by disk, ``slots`` (PCIe ports) by device, ``salt`` (random, known to nobody),
+        ``switches`` by name (``{medium, path}``), ``neighbours`` (addresses by host name, as of the last start).
     :param spec: the whole declaration that a change leads to; started: the normal form that the running QEMU was started with.
     :param running: the normal form that is in force; plugged: ids of the devices that were ever added to it;
         facts: what that QEMU says of itself.
