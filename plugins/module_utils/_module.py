@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Options that have URLs.
 _SOURCES = ("images", "url", "checksum")
+# A whole lab: whatever its machines may hold.
+_DEFINITION = "definition"
 
 
 class Module(AnsibleModule):  # type: ignore[misc]
@@ -48,8 +50,8 @@ class Module(AnsibleModule):  # type: ignore[misc]
 
 
 def _named(module: Module, message: str) -> str:
-    """With the machine or the image that the task is about."""
-    name = module.params.get("name", module.params.get("image"))
+    """With the machine, the image or the lab that the task is about."""
+    name = module.params.get("name", module.params.get("image", (module.params.get(_DEFINITION) or {}).get("lab")))
     return f"{name}: {message}" if isinstance(name, str) else message
 
 
@@ -57,7 +59,7 @@ def veiled(params: dict[str, Any]) -> dict[str, Any]:
     """The same without what may hold a guest's passwords."""
     from ._spec.arguments import VEILED
 
-    shown = {name: "********" if value and name in VEILED else value for name, value in params.items()}
+    shown = {name: "********" if value and name in (*VEILED, _DEFINITION) else value for name, value in params.items()}
     if any(params.get(name) for name in _SOURCES):
         from ._spec.image import concealed
 

@@ -20,9 +20,9 @@ FLOORS = (
     ("_plan",),
     ("_host",),
     ("_engine",),
-    ("_talk", "_survey", "_diagnosis", "_images", "_archive", "_snapshots"),
+    ("_talk", "_survey", "_diagnosis", "_images", "_archive", "_snapshots", "_lab"),
     ("_module",),
-    ("modules",),
+    ("modules", "action"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FILES = [file for file in sorted(PLUGINS.rglob("*.py")) if file.parent.name != "doc_fragments"]
@@ -41,7 +41,8 @@ def room(name: str) -> str:
     """``_spec`` for a module of ours; empty for everybody else's."""
     if name.startswith(f"{UTILS}."):
         return name[len(UTILS) + 1 :].split(".")[0]
-    return "modules" if name.startswith("ansible_collections.maqet.qemu.plugins.modules") else ""
+    kind = name.removeprefix("ansible_collections.maqet.qemu.plugins.").partition(".")[0]
+    return kind if kind in FLOOR else ""
 
 
 def imports(file: Path, tree: ast.AST) -> set[str]:

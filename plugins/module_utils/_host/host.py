@@ -14,6 +14,7 @@ from .paths import Paths, find_paths
 from .state import Store
 
 if TYPE_CHECKING:
+    from .._plan.network import NetworkRecord
     from .images import Images
     from .keeper import Keeper
     from .process import Process
@@ -33,6 +34,8 @@ class Host:
         self.promised: dict[tuple[str, int], str] = {}
         # Machines that the same task removes: what they hold is free for others.
         self.leaving: set[str] = set()
+        # Networks as the same task would leave them, in check mode.
+        self.planned: dict[str, NetworkRecord] = {}
         self._probing: asyncio.Lock | None = None
         self._keeper: Keeper | None = None
         self._images: Images | None = None

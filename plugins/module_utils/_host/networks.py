@@ -98,6 +98,7 @@ async def _change(
     steps = make_network_plan(wish, old, new, seen._replace(users=users_of(host, wish.name)))
     if new and wish.state != "absent":
         _preflight(host, new)
+        host.planned.update({new.name: new} if check else {})
         outcome.before, outcome.after = _shown(old, seen), _shown(new, None)
     elif old:
         outcome.before = _shown(old, seen)

@@ -52,7 +52,7 @@ async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list
         check_needs(new.declared, new.site())
     await _check_switches(host, plan, new, anyway=starts or first)
     if starts or first or any(isinstance(step, Adjust) for step in plan.steps):
-        held = _held(new, seen) if seen.alive else set()
+        held = {*(_held(new, seen) if seen.alive else ()), *(port for port, name in host.store.ports().items() if name in host.leaving)}
         others = {port: name for port, name in host.ports().items() if name != new.name}
         ports.check(forwards(new.declared, new.identity), held, others)
     if not starts:

@@ -33,7 +33,8 @@ def known(host: Host, record: Record) -> dict[str, Any]:
     if not names:
         return {}
     stored = {name: site for name, site in record.identity.get("switches", {}).items() if name in names}
-    found = {"switches": {**stored, **{name: network.site for name, network in host.store.networks(sorted(names)).items()}}}
+    networks = {**host.store.networks(sorted(names)), **{name: network for name, network in host.planned.items() if name in names}}
+    found = {"switches": {**stored, **{name: network.site for name, network in networks.items()}}}
     return {**found, "neighbours": record.identity["neighbours"]} if "neighbours" in record.identity else found
 
 
@@ -123,6 +124,8 @@ async def check_switches(host: Host, new: Record) -> None:
     networks = host.store.networks(sorted(set(wanted.values()))) if wanted else {}
     for nic, name in wanted.items():
         path = f"nics[{nic}].switch"
+        if name in host.planned:
+            continue
         if name not in networks:
             hint = "Apply the lab that has it first; network: user needs none"
             raise HostError(f"{path}: there is no network {name!r} here", hint=hint, path=path)

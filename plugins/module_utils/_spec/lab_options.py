@@ -7,12 +7,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from . import declaration, image
 from .name import NAME_EXPECTS, NAME_PATTERN
 from .option import Option
 
 _SECONDS = "seconds"
+
+
+def _option(name: str, kind: str = "str", default: Any = None, **rules: Any) -> Option:
+    """One that is a lab's, and whose change is nothing to a running QEMU."""
+    return Option(name, kind, default, change="", **rules)
+
+
 # How a card is told of its network in a machine's own words: a lab's card names the network.
 _OF_THE_CARD = ("switch", "mcast")
 
@@ -27,43 +35,47 @@ def _in_a_lab(option: Option) -> Option:
 
 
 NETWORK = (
-    Option("driver", "str", "switch", choices=("switch", "hub", "mcast", "bridge")),
-    Option("subnet", pattern="^[0-9A-Fa-f:.]+/[0-9]{1,3}$", expects="a network and its prefix, such as 10.10.0.0/24"),
-    Option("gateway", pattern="^[0-9A-Fa-f:.]+$", expects="an address within subnet, such as 10.10.0.1"),
-    Option("dns", "list"),
-    Option("uplink", "str", "none", choices=("none", "nat")),
-    Option("interface", pattern="^[A-Za-z0-9_.-]{1,15}$", expects="a bridge of the host, such as br0"),
-    Option("mcast", pattern=r"^[0-9.]+:[0-9]{1,5}$", expects="a multicast address and a port, such as 239.255.7.1:5007"),
-    Option("links", "named", options=(Option("ssh", pattern=r"^\S+$", expects="a destination of ssh, such as ann@hv2.example.com"),)),
+    _option("driver", "str", "switch", choices=("switch", "hub", "mcast", "bridge")),
+    _option("subnet", pattern="^[0-9A-Fa-f:.]+/[0-9]{1,3}$", expects="a network and its prefix, such as 10.10.0.0/24"),
+    _option("gateway", pattern="^[0-9A-Fa-f:.]+$", expects="an address within subnet, such as 10.10.0.1"),
+    _option("dns", "list"),
+    _option("uplink", "str", "none", choices=("none", "nat")),
+    _option("interface", pattern="^[A-Za-z0-9_.-]{1,15}$", expects="a bridge of the host, such as br0"),
+    _option("mcast", pattern=r"^[0-9.]+:[0-9]{1,5}$", expects="a multicast address and a port, such as 239.255.7.1:5007"),
+    _option("links", "named", options=(_option("ssh", pattern=r"^\S+$", expects="a destination of ssh, such as ann@hv2.example.com"),)),
 )
 
 # What defaults, profiles and machines have alike.
 MACHINE = (
     *map(_in_a_lab, declaration.OPTIONS),
-    Option("host"),
-    Option("ready", "list", elements="dict"),
-    Option("ready_timeout", "float", 300, minimum=0, expects=_SECONDS),
-    Option("timeout", "float", minimum=0, expects=_SECONDS),
-    Option("shutdown_timeout", "float", minimum=0, expects=_SECONDS),
+    _option("host"),
+    _option("ready", "list", elements="dict"),
+    _option("ready_timeout", "float", 300, minimum=0, expects=_SECONDS),
+    _option("timeout", "float", minimum=0, expects=_SECONDS),
+    _option("shutdown_timeout", "float", minimum=0, expects=_SECONDS),
 )
-_PROFILE = Option("profile", "names")
+_PROFILE = _option("profile", "names")
 
 LAB = (
-    Option("lab", required=True, pattern=NAME_PATTERN, expects=NAME_EXPECTS),
-    Option("labels", "dict"),
-    Option("defaults", "map", options=(*MACHINE, _PROFILE)),
-    Option("profiles", "named", options=MACHINE),
-    Option("images", "named", options=tuple(option for option in image.OPTIONS[0].options if option.name != "name")),
-    Option("networks", "named", options=NETWORK),
-    Option(
+    _option("lab", required=True, pattern=NAME_PATTERN, expects=NAME_EXPECTS),
+    _option("labels", "dict"),
+    _option("defaults", "map", options=(*MACHINE, _PROFILE)),
+    _option("profiles", "named", pattern=NAME_PATTERN, expects=NAME_EXPECTS, options=MACHINE),
+    _option(
+        "images", "named", pattern=NAME_PATTERN, expects=NAME_EXPECTS, options=tuple(option for option in image.OPTIONS[0].options if option.name != "name")
+    ),
+    _option("networks", "named", pattern=NAME_PATTERN, expects=NAME_EXPECTS, options=NETWORK),
+    _option(
         "vms",
         "named",
+        pattern=NAME_PATTERN,
+        expects=NAME_EXPECTS,
         options=(
             *MACHINE,
             _PROFILE,
-            Option("name", pattern=NAME_PATTERN, expects=NAME_EXPECTS),
-            Option("count", "int", minimum=0, expects="how many there are, from 0"),
-            Option("depends_on", "names"),
+            _option("name", pattern=NAME_PATTERN, expects=NAME_EXPECTS),
+            _option("count", "int", minimum=0, expects="a whole number from 0"),
+            _option("depends_on", "names"),
         ),
     ),
 )

@@ -133,7 +133,8 @@ def _container(option: Option) -> dict[str, Any]:
     if option.type == "map":
         return json_schema(option.options)
     if option.type == "named":
-        return {"type": "object", "additionalProperties": json_schema(option.options)}
+        names = {"propertyNames": {"pattern": rf"{option.pattern}(?!\n)", "description": option.expects}} if option.pattern else {}
+        return {"type": "object", **names, "additionalProperties": json_schema(option.options)}
     items = {"type": _SCHEMA_TYPES.get(option.elements, "string")}
     return {"type": "array" if option.type == "list" else ["string", "array"], "items": items}
 

@@ -1,0 +1,287 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A whole lab brought to its wish by one engine: its networks, and its machines in the order of what they depend on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ._engine import Engine, Outcome
+from ._errors import MachineError
+from ._host.deadline import Deadline
+from ._plan.lab import LabTask, before, check_owner, check_place, chosen, kind_of, summary
+from ._spec.lab import Lab, LabMachine, allot, compile_lab, neighbours
+
+if TYPE_CHECKING:
+    from ._plan.network import NetworkWish
+    from ._plan.record import Record
+
+
+@dataclass(repr=False, eq=False)
+class Member:
+    """What became of one machine of the lab.
+
+    :param skipped: why it was left alone; ready: seconds from its start until it was ready.
+    """
+
+    outcome: Outcome
+    created: bool = False
+    skipped: str = ""
+    ready: float | None = None
+
+    @property
+    def kind(self) -> str:
+        if self.skipped:
+            return "skipped"
+        return "failed" if self.outcome.error else kind_of(self.outcome.actions, created=self.created)
+
+    @property
+    def why(self) -> str:
+        """Why those that depend on it cannot go on; empty when they can."""
+        return self.skipped or (str(self.outcome.error) if self.outcome.error else "")
+
+
+@dataclass(repr=False, eq=False)
+class LabOutcome:
+    """What became of a lab, by full names."""
+
+    name: str
+    members: dict[str, Member] = field(default_factory=dict)
+    networks: dict[str, Outcome] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        return any(outcome.changed for outcome in (*(member.outcome for member in self.members.values()), *self.networks.values()))
+
+    @property
+    def failed(self) -> bool:
+        return any(member.why for member in self.members.values()) or any(outcome.error for outcome in self.networks.values())
+
+    def summary(self, *, check: bool) -> str:
+        waiting = [bool(member.outcome.pending_restart) for member in self.members.values()]
+        kinds = [member.kind for member, waits in zip(self.members.values(), waiting) if not waits or member.kind != "unchanged"]
+        return summary(kinds, sum(waiting), check=check)
+
+
+def run_lab(definition: dict[str, Any], task: LabTask, *, engine: Engine | None = None, check: bool = False) -> LabOutcome:
+    """Bring a lab's machines of this host to the task's state.
+
+    :param definition: the lab file.
+    :raises MaqetError: the definition is wrong, and nothing was done. What goes wrong later is its machine's alone.
+    """
+    engine = engine or Engine()
+    run = _Run(engine, definition, task, check=check)
+    return asyncio.run(run.run())
+
+
+class _Run:
+    def __init__(self, engine: Engine, definition: dict[str, Any], task: LabTask, *, check: bool) -> None:
+        self.engine, self.host, self.task, self.check = engine, engine.host, task, check
+        self.host.keeps = not check
+        lab = compile_lab(definition)
+        self.records: dict[str, Record] = self.host.store.load(list(lab.machines))
+        self.lab = self._addressed(lab)
+        if any(name not in self.records or self.records[name].raw != machine.raw for name, machine in self.lab.machines.items()):
+            from ._spec.lab_check import check_lab
+
+            check_lab(definition)
+        owned = set(self.host.store.of_lab(lab.name)) if task.prune or task.state == "absent" or task.limit else set()
+        self.chosen = chosen(lab, task.limit, owned)
+        self.gone = {name for name in owned & self.chosen if name not in lab.machines}
+        self.outcome = LabOutcome(lab.name, warnings=self._warn())
+        self.gate = asyncio.Semaphore(engine.parallel)
+        self.waits = before(lab, task.state)
+        self.ends: dict[str, asyncio.Future[str]] = {}
+
+    def _addressed(self, lab: Lab) -> Lab:
+        """With addresses for the cards that name none: those that they have had since they came."""
+        if not any(network.subnet for network in lab.networks.values()):
+            return lab
+        known: dict[str, dict[str, str]] = {name: dict(record.addresses) for name, record in self.host.store.networks().items() if name in lab.networks}
+        return allot(lab, known)
+
+    def _warn(self) -> list[str]:
+        new = [machine for name, machine in self.lab.machines.items() if name in self.chosen and name not in self.records and self.task.has(machine)]
+        if not new or self.task.state != "started":
+            return []
+        from ._host.room import shortage
+        from ._spec import memory, size
+
+        said = shortage(size.parse_size(machine.raw.get("memory") or memory.OPTIONS[0].default) for machine in new)
+        return [said] if said else []
+
+    async def run(self) -> LabOutcome:
+        self.ends = {name: asyncio.get_running_loop().create_future() for name in self.lab.machines}
+        mine = [machine for name, machine in self.lab.machines.items() if name in self.chosen and self.task.has(machine)]
+        leaving = {*self.gone, *(machine.name for machine in mine if self.task.state == "absent")}
+        self.host.leaving |= leaving
+        try:
+            if self.task.state != "absent":
+                await self._networks({network for machine in mine for network in _networks_of(machine)})
+            # First, since what comes may want their ports.
+            await asyncio.gather(*(self._remove(name) for name in sorted(self.gone)))
+            others = [self._look(name) for name in self.lab.machines if name not in {machine.name for machine in mine}]
+            await asyncio.gather(*others, *(self._bring(machine) for machine in mine))
+            if self.task.state == "absent" or self.task.prune:
+                await self._end_networks()
+        finally:
+            await self.host.close()
+        self.outcome.members = {name: self.outcome.members[name] for name in [*self.lab.machines, *sorted(self.gone)] if name in self.outcome.members}
+        return self.outcome
+
+    async def _bring(self, machine: LabMachine) -> None:
+        member = self._member(machine.name)
+        member.skipped = await self._why_not(machine)
+        if not member.skipped:
+            async with self.gate:
+                await self.engine.attempt(member.outcome, lambda outcome: self._reach(machine, outcome))
+            if self.task.state == "started" and not self.check and not member.outcome.error:
+                await self.engine.attempt(member.outcome, lambda outcome: self._await_ready(machine, member))
+        if member.skipped or member.outcome.error:
+            self.engine.tell(machine.name, f"skipped: {member.skipped}" if member.skipped else f"failed: {member.outcome.error}")
+        self.ends[machine.name].set_result(member.why)
+
+    def _member(self, name: str) -> Member:
+        member = self.outcome.members[name] = Member(Outcome(name), created=name not in self.records)
+        return member
+
+    async def _why_not(self, machine: LabMachine) -> str:
+        """Waits for what comes before the machine; why it must be left alone."""
+        for network in _networks_of(machine):
+            outcome = self.outcome.networks.get(network)
+            if outcome and outcome.error and self.task.state != "absent":
+                return f"network {network} failed"
+        waits = [name for name in self.waits[machine.name] if not self.ends[name].done()]
+        if waits:
+            self.engine.tell(machine.name, f"waits for {', '.join(waits)}")
+        blocked = [name for name in self.waits[machine.name] if await self.ends[name]]
+        return f"{'depends on' if self.task.state == 'started' else 'waits for'} {', '.join(blocked)}" if blocked else ""
+
+    async def _reach(self, machine: LabMachine, outcome: Outcome) -> None:
+        check_owner(self.lab.name, self.records.get(machine.name))
+        wish = self.task.farewell(machine.name) if self.task.state == "absent" else self.task.wish(machine, self.lab.name)
+        await self.engine.reach(wish, outcome, check=self.check)
+
+    async def _await_ready(self, machine: LabMachine, member: Member) -> None:
+        if not machine.ready:
+            return
+        from ._host.conditions import await_ready, was_ready
+
+        record = self.records.get(machine.name) or self.host.store.load([machine.name])[machine.name]
+        conditions = list(machine.ready)
+        member.ready = was_ready(record, member.outcome.vm["pid"], conditions)
+        if member.ready is None:
+            self.engine.tell(machine.name, "waits until it is ready")
+            began = time.monotonic()
+            record = self.host.store.load([machine.name])[machine.name]
+            await await_ready(self.host, record, conditions, Deadline(machine.ready_timeout))
+            member.ready = was_ready(record, member.outcome.vm["pid"], conditions) or time.monotonic() - began
+            self.engine.tell(machine.name, f"ready after {member.ready:.1f} s")
+
+    async def _look(self, name: str) -> None:
+        """At a machine of the lab that the task is not about: whether those that it is about can go on."""
+        machine, why = self.lab.machines[name], ""
+        if not self.task.has(machine):
+            why = self.task.elsewhere.get(name, "")
+            if name in self.records and self.records[name].lab == self.lab.name:
+                await self.engine.attempt(self._member(name).outcome, lambda outcome: _misplaced(machine))
+        elif self.task.state == "started" and any(name in self.waits[other] for other in self.chosen if other in self.waits):
+            outcome = await self.engine.attempt(Outcome(name), lambda outcome: self._find_ready(machine, outcome))
+            why = str(outcome.error or "")
+        self.ends[name].set_result(why)
+
+    async def _find_ready(self, machine: LabMachine, outcome: Outcome) -> None:
+        from ._host.liveness import living_pid
+
+        record = self.records.get(machine.name)
+        pid = record and living_pid(record.directory)
+        if not record or not pid:
+            raise MachineError("it does not run, and is not among those of limit")
+        if not self.check:
+            outcome.vm = {"pid": pid}
+            await self._await_ready(machine, Member(outcome))
+
+    async def _remove(self, name: str) -> None:
+        member = self._member(name)
+        member.created = False
+        async with self.gate:
+            await self.engine.attempt(member.outcome, lambda outcome: self.engine.reach(self.task.farewell(name), outcome, check=self.check))
+
+    async def _networks(self, used: set[str]) -> None:
+        wishes = [wish for wish in self._network_wishes() if wish.name in used]
+        await asyncio.gather(*(self._reach_network(wish) for wish in wishes))
+
+    def _network_wishes(self) -> list[NetworkWish]:
+        switches = [network for network in self.lab.networks.values() if network.driver in ("switch", "hub")]
+        if not switches:
+            return []
+        from ._plan.network import NetworkWish
+
+        wishes, hosts = [], neighbours(self.lab)
+        for network in switches:
+            wishes.append(
+                NetworkWish(
+                    name=network.name,
+                    lab=self.lab.name,
+                    driver=network.driver,
+                    subnet=network.subnet,
+                    gateway=network.gateway,
+                    dns=network.dns,
+                    uplink=network.uplink,
+                    links=network.links,
+                    addresses=self.lab.addresses.get(network.name, {}),
+                    hosts=hosts.get(network.name, {}),
+                    supervisor=self.task.supervisor,
+                    timeout=self.task.timeout,
+                )
+            )
+        return wishes
+
+    async def _reach_network(self, wish: NetworkWish) -> None:
+        from ._host.networks import reach_network
+
+        outcome = self.outcome.networks[wish.name] = Outcome(wish.name)
+        await self.engine.attempt(outcome, lambda outcome: reach_network(self.host, wish, outcome, check=self.check, witness=self.engine.witness))
+        if outcome.error:
+            self.engine.tell(wish.name, f"failed: {outcome.error}")
+
+    async def _end_networks(self) -> None:
+        """Those that the lab has no more, now that no machine of it is on them."""
+        kept = set() if self.task.state == "absent" and not self.task.limit else set(self.lab.networks)
+        stored = [record for record in self.host.store.networks().values() if record.lab == self.lab.name and record.name not in kept]
+        if stored:
+            from ._plan.network import NetworkWish
+
+            leaving = {record.name: self._leaving(record.name) for record in stored}
+            wishes = [NetworkWish(name=name, lab=self.lab.name, state="absent", timeout=self.task.timeout, leaving=names) for name, names in leaving.items()]
+            await asyncio.gather(*(self._reach_network(wish) for wish in wishes))
+        for name, outcome in list(self.outcome.networks.items()):
+            users = (outcome.error and outcome.error.data.get("machines")) or ()
+            if users and all(name in self.outcome.members and self.outcome.members[name].outcome.pending_restart for name in users):
+                del self.outcome.networks[name]
+                self.outcome.warnings.append(
+                    f"network {name} stays until {', '.join(users)} let go of it: {'at their' if len(users) > 1 else 'at its'} next start"
+                )
+
+    def _leaving(self, network: str) -> tuple[str, ...]:
+        """Machines that are on the network no more when the task has ended: in check mode they still are."""
+        moved = {name for name, machine in self.lab.machines.items() if name in self.chosen and network not in _networks_of(machine)}
+        return tuple(self.host.leaving | (moved if self.check else set()))
+
+
+def _networks_of(machine: LabMachine) -> list[str]:
+    """The switches that its cards are connected to."""
+    return [nic["switch"] for nic in machine.raw.get("nics", ()) if nic.get("switch")]
+
+
+async def _misplaced(machine: LabMachine) -> None:
+    check_place(machine)
+
+
+__all__ = ["LabOutcome", "LabTask", "Member", "run_lab"]

@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A lab's task: what is asked, which of its machines it is about, in which order, and what became of them in a line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from .._errors import RefusedError, SpecError
+from .._spec.lab import Lab, LabMachine
+from .record import Record
+from .wish import Wish
+
+# What became of a machine, as it is done and as it is planned.
+KINDS = {
+    "created": "to create",
+    "started": "to start",
+    "changed": "to change",
+    "restarted": "to restart",
+    "stopped": "to stop",
+    "removed": "to remove",
+    "failed": "that cannot be",
+    "skipped": "to skip",
+}
+_BACKWARDS = ("stopped", "absent")
+
+
+class LabTask(NamedTuple):
+    """What a task asks of a lab.
+
+    :param limit: keys or names of the machines that it is about; none: all.
+    :param hosts: what the lab file calls this host ("" where a machine names none); None: all machines are this host's.
+    :param elsewhere: what became of machines of other hosts before: "" is ready, else why it is not.
+    """
+
+    state: str = "started"
+    prune: bool = False
+    limit: tuple[str, ...] = ()
+    hosts: tuple[str, ...] | None = None
+    elsewhere: dict[str, str] = {}
+    on_restart_needed: str = "defer"
+    timeout: float = 60
+    shutdown_timeout: float = 60
+    force: bool = False
+    supervisor: str = "auto"
+
+    def has(self, machine: LabMachine) -> bool:
+        """Whether the machine is this host's."""
+        return self.hosts is None or machine.host in self.hosts
+
+    def wish(self, machine: LabMachine, lab: str) -> Wish:
+        return self._wish(machine.name, machine.raw, self.state, machine.timeout, machine.shutdown_timeout)._replace(lab=lab)
+
+    def farewell(self, name: str) -> Wish:
+        """For one that goes."""
+        return self._wish(name, None, "absent", None, None)
+
+    def _wish(self, name: str, raw: dict[str, Any] | None, state: str, timeout: float | None, shutdown: float | None) -> Wish:
+        return Wish(
+            name,
+            raw,
+            state,
+            on_restart_needed=self.on_restart_needed,
+            timeout=timeout or self.timeout,
+            shutdown_timeout=shutdown or self.shutdown_timeout,
+            force=self.force,
+            supervisor=self.supervisor,
+        )
+
+
+def chosen(lab: Lab, limit: Iterable[str], owned: Iterable[str]) -> set[str]:
+    """The full names that the task is about, of the lab's machines and of those that it once made.
+
+    :raises SpecError: a name of ``limit`` is none of them.
+    """
+    everyone = {*lab.machines, *owned}
+    names: set[str] = set()
+    for word in limit:
+        found = {name for name in (word, f"{lab.name}-{word}") if name in everyone}
+        found |= {machine.name for machine in lab.machines.values() if machine.key == word}
+        if not found:
+            from .._spec.validate import nearest
+
+            raise SpecError(
+                "limit", f"{word!r} is no machine of lab {lab.name!r}", hint=nearest(word, sorted({m.key for m in lab.machines.values()} | everyone))
+            )
+        names |= found
+    return names or everyone
+
+
+def before(lab: Lab, state: str) -> dict[str, tuple[str, ...]]:
+    """Which machines each must wait for: those it depends on, and where machines end those that depend on it."""
+    if state == "present":
+        return dict.fromkeys(lab.machines, ())
+    if state not in _BACKWARDS:
+        return {name: machine.depends_on for name, machine in lab.machines.items()}
+    waits: dict[str, tuple[str, ...]] = dict.fromkeys(lab.machines, ())
+    for name, machine in lab.machines.items():
+        for other in machine.depends_on:
+            waits[other] += (name,)
+    return waits
+
+
+def check_owner(lab: str, record: Record | None) -> None:
+    """
+    :raises RefusedError: the machine is there, and no lab of this name made it.
+    """
+    if record is None or record.lab == lab or (not record.lab and record.declared.get("labels", {}).get("lab") == lab):
+        return
+    whose = f"is one of lab {record.lab!r}" if record.lab else "was not made by a lab"
+    raise RefusedError(f"a machine of this name is there, and {whose}", hint="Give this one another name (vms.<key>.name), or remove that machine")
+
+
+def check_place(machine: LabMachine) -> None:
+    """
+    :raises RefusedError: always: the machine is here, and the lab has it on another host.
+    """
+    hint = "Move it with maqet_archive, or remove it here first: maqet_vm with state: absent"
+    raise RefusedError(f"the machine is on this host, and the lab has it on {machine.host or 'the host of the task'}", hint=hint)
+
+
+def kind_of(actions: list[dict[str, Any]], *, created: bool) -> str:
+    """What its actions make of a machine, in one word."""
+    done = {action["action"] for action in actions}
+    if "remove" in done:
+        return "removed"
+    if created and done:
+        return "created"
+    if "start" in done:
+        return "restarted" if "stop" in done else "started"
+    return "stopped" if done & {"stop", "suspend"} else "changed" if done else "unchanged"
+
+
+def summary(kinds: Iterable[str], pending: int, *, check: bool) -> str:
+    """``3 to create, 1 to change, 1 pending restart, 12 unchanged``.
+
+    :param kinds: of each machine, of ``unchanged`` those alone for which nothing waits; pending: for how many something does.
+    """
+    count = Counter(kinds)
+    parts = [f"{count[kind]} {plan if check else kind}" for kind, plan in KINDS.items() if count[kind]]
+    parts += [f"{pending} pending restart"] if pending else []
+    return ", ".join([*parts, *([f"{count['unchanged']} unchanged"] if count["unchanged"] or not parts else [])])

@@ -1,0 +1,330 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: maqet_lab
+short_description: A lab of QEMU machines and networks as desired state
+version_added: 0.1.0
+description:
+  - Brings all networks and machines of a lab to what its file says, in one task and side by side, and does only what is missing.
+  - A machine starts when those that it depends on are ready. One that fails stops only those that depend on it. The others go
+    on, and the task fails at the end with every machine's outcome.
+  - In check mode with C(--diff) it is a plan. RV(summary) says it in one line.
+  - What a lab file may say is in C(docs/labs.md) of the collection, and its JSON Schema in C(docs/schema/lab.json).
+  - A machine of the lab is one of M(maqet.qemu.maqet_vm), and can be worked on by it and all other modules.
+options:
+  src:
+    description:
+      - The lab file, on the controller. Several files are merged in their order. Dictionaries are merged deep, disks, cards and
+        other lists by the names of their elements.
+      - A relative path is looked for where Ansible looks for files, in C(files/) and beside the playbook.
+      - For example V([lab.yml, lab.ci.yml]).
+      - Give this or O(definition).
+    type: list
+    elements: path
+  definition:
+    description:
+      - What a lab file holds, as a dictionary. For example V({lab: shop, vms: {db: {memory: 512MiB}}}).
+    type: dict
+  state:
+    description:
+      - V(started) sees that every machine is declared, runs and is ready.
+      - V(stopped) stops the machines, those that depend on others first, and leaves the networks.
+      - V(present) sees that the machines are declared and their disks exist, and leaves them running or not.
+      - V(absent) removes all that the lab ever made, also what its file has no more. Machines with C(protect) stay, and fail the task.
+    type: str
+    choices: [started, stopped, present, absent]
+    default: started
+  prune:
+    description:
+      - Remove machines and networks that the lab once made and its file has no more, with all their files. Never others.
+      - A machine with C(protect) stays, and fails the task.
+    type: bool
+    default: false
+  limit:
+    description:
+      - Keys or names of the machines that the task is about. What they depend on is waited for and not changed.
+      - For example V([web, db]).
+    type: list
+    elements: str
+    default: []
+  parallel:
+    description:
+      - How many machines are worked on at once. Waiting for a guest to be ready does not count.
+      - By default as many as suits the host's cores and free memory. For example V(2).
+    type: int
+  on_restart_needed:
+    description:
+      - As of M(maqet.qemu.maqet_vm), for all machines. For example V(restart).
+    type: str
+    choices: [defer, restart, fail]
+    default: defer
+  shutdown_timeout:
+    description:
+      - Seconds that a guest may take to power down before QEMU is ended. A machine's own C(shutdown_timeout) wins. For example V(10).
+    type: float
+    default: 60
+  timeout:
+    description:
+      - Seconds for all else that is done to one machine. A machine's own C(timeout) wins. Until it is ready it has its C(ready_timeout).
+        For example V(120).
+    type: float
+    default: 60
+  force:
+    description:
+      - Stop without asking the guests, even machines that do not answer, and give up saved memory. For example V(true).
+    type: bool
+    default: false
+  supervisor:
+    description:
+      - Who runs new machines and networks, as of M(maqet.qemu.maqet_vm). For example V(process).
+    type: str
+    choices: [auto, systemd, process]
+    default: auto
+  hosts:
+    description:
+      - What the lab file calls the host that the module runs on. Set by the action plugin, as the two below.
+    type: list
+    elements: str
+  elsewhere:
+    description:
+      - What became of machines on other hosts, empty for those that are ready.
+    type: dict
+    default: {}
+  progress:
+    description:
+      - The file that is told what is being done.
+    type: path
+extends_documentation_fragment:
+  - maqet.qemu.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+seealso:
+  - module: maqet.qemu.maqet_vm
+  - module: maqet.qemu.maqet_vm_info
+  - module: maqet.qemu.maqet_snapshot
+author:
+  - The maqet.qemu authors (@maqet)
+"""
+
+EXAMPLES = r"""
+- name: The lab runs
+  maqet.qemu.maqet_lab:
+    src: lab.yml
+
+- name: The lab is what git says, and nothing else
+  maqet.qemu.maqet_lab:
+    src: lab.yml
+    prune: true
+
+- name: A lab without a file
+  maqet.qemu.maqet_lab:
+    definition:
+      lab: shop
+      defaults: {memory: 256MiB}
+      vms:
+        db:
+          ready: [{status: running}]
+        web:
+          count: 3
+          depends_on: [db]
+
+- name: What would be done
+  maqet.qemu.maqet_lab:
+    src: lab.yml
+    prune: true
+  check_mode: true
+  diff: true
+  register: plan
+
+- name: In one line
+  ansible.builtin.debug:
+    var: plan.summary
+
+- name: Two of its machines, with settings for CI laid over the file
+  maqet.qemu.maqet_lab:
+    src: [lab.yml, lab.ci.yml]
+    limit: [db, web-1]
+
+- name: The lab is gone
+  maqet.qemu.maqet_lab:
+    src: lab.yml
+    state: absent
+"""
+
+RETURN = r"""
+lab:
+  description: The lab's name.
+  returned: always
+  type: str
+  sample: shop
+summary:
+  description: How many machines were, or in check mode would be, created, started, changed, restarted, stopped, removed or left as they are.
+  returned: always
+  type: str
+  sample: 3 to create, 1 to change, 1 pending restart, 12 unchanged
+vms:
+  description: Each machine by its name.
+  returned: always
+  type: dict
+  contains:
+    result:
+      description:
+        - V(created), V(started), V(changed) (while it ran), V(restarted), V(stopped), V(removed), V(unchanged), V(failed) or V(skipped).
+      type: str
+    actions:
+      description: What was done, as M(maqet.qemu.maqet_vm) returns it.
+      type: list
+      elements: dict
+    pending_restart:
+      description: What waits for its next start.
+      type: list
+      elements: str
+    vm:
+      description: The machine as it is now, as M(maqet.qemu.maqet_vm) returns it.
+      type: dict
+    ready:
+      description: Seconds from its start until it was ready. Null for one without conditions.
+      type: float
+    skipped:
+      description: Why it was left alone, such as the name of the machine that it depends on and that failed. Null otherwise.
+      type: str
+    error:
+      description: What went wrong (C(msg), C(error), C(hint), and more such as C(log), the end of QEMU's log). Null otherwise.
+      type: dict
+  sample:
+    shop-db:
+      result: unchanged
+      actions: []
+      pending_restart: []
+      vm: {name: shop-db, status: running}
+      ready: 4.2
+      skipped: null
+      error: null
+networks:
+  description: Each network of the lab that has a switch on this host, by its name. The same keys, without C(ready) and C(skipped).
+  returned: always
+  type: dict
+  sample:
+    shop-lan:
+      result: created
+      actions:
+        - {action: start_switch, summary: start the switch}
+      error: null
+"""
+
+from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine, Outcome
+from ansible_collections.maqet.qemu.plugins.module_utils._host.room import affordable
+from ansible_collections.maqet.qemu.plugins.module_utils._lab import LabOutcome, LabTask, Member, run_lab
+from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, diff, run
+
+ARGUMENTS = {
+    "src": {"type": "list", "elements": "path"},
+    "definition": {"type": "dict"},
+    "state": {"type": "str", "choices": ["started", "stopped", "present", "absent"], "default": "started"},
+    "prune": {"type": "bool", "default": False},
+    "limit": {"type": "list", "elements": "str", "default": []},
+    "parallel": {"type": "int"},
+    "on_restart_needed": {"type": "str", "choices": ["defer", "restart", "fail"], "default": "defer"},
+    "shutdown_timeout": {"type": "float", "default": 60},
+    "timeout": {"type": "float", "default": 60},
+    "force": {"type": "bool", "default": False},
+    "supervisor": {"type": "str", "choices": ["auto", "systemd", "process"], "default": "auto"},
+    "hosts": {"type": "list", "elements": "str"},
+    "elsewhere": {"type": "dict", "default": {}},
+    "progress": {"type": "path"},
+}
+
+
+def work(module: Module, check: bool) -> dict:
+    params = module.params
+    hide_secrets(module)
+    task = LabTask(
+        state=params["state"],
+        prune=params["prune"],
+        limit=tuple(params["limit"]),
+        hosts=None if params["hosts"] is None else tuple(params["hosts"]),
+        elsewhere=params["elsewhere"],
+        on_restart_needed=params["on_restart_needed"],
+        timeout=params["timeout"],
+        shutdown_timeout=params["shutdown_timeout"],
+        force=params["force"],
+        supervisor=params["supervisor"],
+    )
+    done = run_lab(params["definition"], task, engine=engine(params), check=check)
+    result = shown(done, check)
+    if done.failed:
+        module.fail_json(msg=failure(done), **result)
+    return result
+
+
+def engine(params: dict) -> Engine:
+    tell = None
+    if params["progress"]:
+        from ansible_collections.maqet.qemu.plugins.module_utils._host.progress import teller
+
+        tell = teller(params["progress"])
+    made = Engine(parallel=params["parallel"] or 0, tell=tell)
+    made.parallel = params["parallel"] or affordable(made.parallel)
+    return made
+
+
+def shown(done: LabOutcome, check: bool) -> dict:
+    """The task's result."""
+    summary = done.summary(check=check)
+    members = {name: described(member.outcome, member.kind, ready=member.ready, skipped=member.skipped or None) for name, member in done.members.items()}
+    networks = {name: described(outcome, Member(outcome).kind) for name, outcome in done.networks.items()}
+    outcomes = {**done.networks, **{name: member.outcome for name, member in done.members.items()}}
+    diffs = [part for name, outcome in outcomes.items() for part in diff(name, outcome)]
+    warnings = [f"{name}: {words}" for name, outcome in outcomes.items() for words in outcome.warnings]
+    return {
+        "changed": done.changed,
+        "lab": done.name,
+        "summary": summary,
+        "vms": members,
+        "networks": networks,
+        "warnings": [*done.warnings, *warnings],
+        "diff": [*diffs, {"prepared": f"{done.name}: {summary}\n"}] if diffs else [],
+    }
+
+
+def described(outcome: Outcome, kind: str, **more: object) -> dict:
+    error = outcome.error
+    said = {"msg": error.message, "error": type(error).__name__, "hint": error.hint, **error.data} if error else None
+    return {"result": kind, "actions": outcome.actions, "pending_restart": outcome.pending_restart, "vm": outcome.vm, **more, "error": said}
+
+
+def failure(done: LabOutcome) -> str:
+    """One error for all: who failed and why, the end of its log, and who was skipped for it."""
+    failed = {name: outcome for name, outcome in done.networks.items() if outcome.error}
+    failed.update({name: member.outcome for name, member in done.members.items() if member.outcome.error})
+    skipped = {name: member.skipped for name, member in done.members.items() if member.skipped}
+    lines = [f"{name}: {outcome.error}" for name, outcome in failed.items()]
+    lines += [f"{name}: skipped, since it {why}" if why.startswith("depends") else f"{name}: skipped, {why}" for name, why in skipped.items()]
+    return "\n".join([f"{done.name}: {len(failed)} failed, {len(skipped)} skipped, of {len(done.members)} machines", *lines])
+
+
+def hide_secrets(module: Module) -> None:
+    """As of maqet_vm: QEMU's own property dicts may hold secrets, which no result shows."""
+    definition = module.params["definition"] or {}
+    places = [definition.get("defaults"), *(definition.get("profiles") or {}).values(), *(definition.get("vms") or {}).values()]
+    escapes = [place[option] for place in places if isinstance(place, dict) for option in ("objects", "devices") if place.get(option)]
+    if escapes:
+        from ansible_collections.maqet.qemu.plugins.module_utils._spec.qmp_schema import secrets
+
+        module.no_log_values.update(secrets(escapes))
+
+
+def main() -> None:
+    run(work, ARGUMENTS, mutually_exclusive=[("src", "definition")], required_one_of=[("src", "definition")])
+
+
+if __name__ == "__main__":
+    main()
