@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(repr=False, eq=False)
 class Member:
-    """What became of one machine of the lab.
+    """What became of one machine of the lab, or of one network.
 
     :param skipped: why it was left alone; ready: seconds from its start until it was ready.
     """
@@ -52,16 +52,16 @@ class LabOutcome:
 
     name: str
     members: dict[str, Member] = field(default_factory=dict)
-    networks: dict[str, Outcome] = field(default_factory=dict)
+    networks: dict[str, Member] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
-        return any(outcome.changed for outcome in (*(member.outcome for member in self.members.values()), *self.networks.values()))
+        return any(member.outcome.changed for member in (*self.members.values(), *self.networks.values()))
 
     @property
     def failed(self) -> bool:
-        return any(member.why for member in self.members.values()) or any(outcome.error for outcome in self.networks.values())
+        return any(member.why for member in (*self.members.values(), *self.networks.values()))
 
     def summary(self, *, check: bool) -> str:
         waiting = [bool(member.outcome.pending_restart) for member in self.members.values()]
@@ -154,8 +154,8 @@ class _Run:
     async def _why_not(self, machine: LabMachine) -> str:
         """Waits for what comes before the machine; why it must be left alone."""
         for network in _networks_of(machine):
-            outcome = self.outcome.networks.get(network)
-            if outcome and outcome.error and self.task.state != "absent":
+            member = self.outcome.networks.get(network)
+            if member and member.why and self.task.state != "absent":
                 return f"network {network} failed"
         waits = [name for name in self.waits[machine.name] if not self.ends[name].done()]
         if waits:
@@ -246,10 +246,10 @@ class _Run:
     async def _reach_network(self, wish: NetworkWish) -> None:
         from ._host.networks import reach_network
 
-        outcome = self.outcome.networks[wish.name] = Outcome(wish.name)
-        await self.engine.attempt(outcome, lambda outcome: reach_network(self.host, wish, outcome, check=self.check, witness=self.engine.witness))
-        if outcome.error:
-            self.engine.tell(wish.name, f"failed: {outcome.error}")
+        member = self.outcome.networks[wish.name] = Member(Outcome(wish.name), created=wish.name not in self.host.store.networks([wish.name]))
+        await self.engine.attempt(member.outcome, lambda outcome: reach_network(self.host, wish, outcome, check=self.check, witness=self.engine.witness))
+        if member.why:
+            self.engine.tell(wish.name, f"failed: {member.why}")
 
     async def _end_networks(self) -> None:
         """Those that the lab has no more, now that no machine of it is on them."""
@@ -261,8 +261,8 @@ class _Run:
             leaving = {record.name: self._leaving(record.name) for record in stored}
             wishes = [NetworkWish(name=name, lab=self.lab.name, state="absent", timeout=self.task.timeout, leaving=names) for name, names in leaving.items()]
             await asyncio.gather(*(self._reach_network(wish) for wish in wishes))
-        for name, outcome in list(self.outcome.networks.items()):
-            users = (outcome.error and outcome.error.data.get("machines")) or ()
+        for name, network in list(self.outcome.networks.items()):
+            users = (network.outcome.error and network.outcome.error.data.get("machines")) or ()
             if users and all(name in self.outcome.members and self.outcome.members[name].outcome.pending_restart for name in users):
                 del self.outcome.networks[name]
                 self.outcome.warnings.append(

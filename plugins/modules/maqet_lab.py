@@ -222,7 +222,7 @@ networks:
 
 from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine, Outcome
 from ansible_collections.maqet.qemu.plugins.module_utils._host.room import affordable
-from ansible_collections.maqet.qemu.plugins.module_utils._lab import LabOutcome, LabTask, Member, run_lab
+from ansible_collections.maqet.qemu.plugins.module_utils._lab import LabOutcome, LabTask, run_lab
 from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, diff, run
 
 ARGUMENTS = {
@@ -280,8 +280,8 @@ def shown(done: LabOutcome, check: bool) -> dict:
     """The task's result."""
     summary = done.summary(check=check)
     members = {name: described(member.outcome, member.kind, ready=member.ready, skipped=member.skipped or None) for name, member in done.members.items()}
-    networks = {name: described(outcome, Member(outcome).kind) for name, outcome in done.networks.items()}
-    outcomes = {**done.networks, **{name: member.outcome for name, member in done.members.items()}}
+    networks = {name: described(network.outcome, network.kind) for name, network in done.networks.items()}
+    outcomes = {name: member.outcome for name, member in (*done.networks.items(), *done.members.items())}
     diffs = [part for name, outcome in outcomes.items() for part in diff(name, outcome)]
     warnings = [f"{name}: {words}" for name, outcome in outcomes.items() for words in outcome.warnings]
     return {
@@ -303,8 +303,7 @@ def described(outcome: Outcome, kind: str, **more: object) -> dict:
 
 def failure(done: LabOutcome) -> str:
     """One error for all: who failed and why, the end of its log, and who was skipped for it."""
-    failed = {name: outcome for name, outcome in done.networks.items() if outcome.error}
-    failed.update({name: member.outcome for name, member in done.members.items() if member.outcome.error})
+    failed = {name: member.outcome for name, member in (*done.networks.items(), *done.members.items()) if member.outcome.error}
     skipped = {name: member.skipped for name, member in done.members.items() if member.skipped}
     lines = [f"{name}: {outcome.error}" for name, outcome in failed.items()]
     lines += [f"{name}: skipped, since it {why}" if why.startswith("depends") else f"{name}: skipped, {why}" for name, why in skipped.items()]

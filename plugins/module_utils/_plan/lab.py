@@ -124,9 +124,9 @@ def check_place(machine: LabMachine) -> None:
 
 
 def kind_of(actions: list[dict[str, Any]], *, created: bool) -> str:
-    """What its actions make of a machine, in one word."""
+    """What its actions make of a machine, or of a network, in one word."""
     done = {action["action"] for action in actions}
-    if "remove" in done:
+    if done & {"remove", "remove_network"}:
         return "removed"
     if created and done:
         return "created"
