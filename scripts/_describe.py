@@ -14,6 +14,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -28,6 +29,8 @@ from ansible_collections.maqet.qemu.tests.cases import table as tried
 ROOT = Path(__file__).absolute().parents[1]
 TABLE = ROOT / "docs/live-changes.md"
 SCHEMA = ROOT / "docs/schema/machine.json"
+LAB_SCHEMA = ROOT / "docs/schema/lab.json"
+LAB_WORDS = ROOT / "scripts/_lab_words.yml"
 ARGUMENTS = ROOT / "plugins/module_utils/_spec/arguments.py"
 LAB_ARGUMENTS = ROOT / "plugins/module_utils/_spec/lab_arguments.py"
 BEGIN, END = "<!-- The table is written by scripts/describe. -->\n", "<!-- The end of the table. -->\n"
@@ -80,8 +83,11 @@ def place(path, option):
     return f"{path}{option.name}"
 
 
+BELOW = {"keyed": "[]", "named": ".*"}
+
+
 def below(path, option):
-    return f"{place(path, option)}{'[]' if option.type == 'keyed' else ''}."
+    return f"{place(path, option)}{BELOW.get(option.type, '')}."
 
 
 def spread(options, words, path="", holder=None):
@@ -183,15 +189,56 @@ def schema():
     }
 
 
+def lab_schema():
+    """docs/schema/lab.json: a machine's options are described once."""
+    said, words = documentation(), yaml.safe_load(LAB_WORDS.read_text(encoding="utf-8"))
+    words["images"]["suboptions"] = said["images"]["suboptions"]
+    said["nics"]["suboptions"]["network"] = words["network"]
+    for name in ("defaults", "profiles", "vms"):
+        words[name]["suboptions"] = words["machine"]
+    options = [replace(option, options=tuple(inner for inner in option.options if inner not in LAB_MACHINE)) for option in LAB]
+    lab, shared = json_schema(options), json_schema(LAB_MACHINE)["properties"]
+    described = _or_null(_describe_all(lab["properties"], options, words, ""), ["lab"])
+    for holder in (described["defaults"], *(described[name]["additionalProperties"] for name in ("profiles", "vms"))):
+        holder["properties"] = {**{name: {"$ref": f"#/$defs/{name}"} for name in shared}, **holder["properties"]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$comment": "SPDX-FileCopyrightText: 2026 The maqet.qemu authors. SPDX-License-Identifier: GPL-3.0-or-later. Written by scripts/describe.",
+        "$id": "lab.json",
+        "title": "A lab of maqet.qemu",
+        "description": "Machines and networks that belong together, as the Ansible module maqet.qemu.maqet_lab brings them about.",
+        **(lab | {"properties": described}),
+        "$defs": _or_null(_describe_all(shared, LAB_MACHINE, {**said, **words["machine"]}, "")),
+    }
+
+
+def _or_null(properties, required=()):
+    """Null takes a key away that another place of the file has."""
+    return {name: found if name in required else _nullable(found) for name, found in properties.items()}
+
+
+def _nullable(found):
+    new = {**found, "type": [*([found["type"]] if isinstance(found["type"], str) else found["type"]), "null"]}
+    if "enum" in found:
+        new["enum"] = [*found["enum"], None]
+    if isinstance(found.get("additionalProperties"), dict):
+        new["additionalProperties"] = _nullable(found["additionalProperties"])
+    if "properties" in found.get("items", {}):
+        new["items"] = {**found["items"], "properties": _or_null(found["items"]["properties"], found["items"]["required"])}
+    if "properties" in found:
+        new["properties"] = _or_null(found["properties"], found.get("required", ()))
+    return new
+
+
 def _describe_all(properties, options, words, path, holder=None):
     return {option.name: _described(properties[option.name], option, words[option.name], path, holder) for option in options}
 
 
 def _described(found, option, said, path, holder):
     lines = [plain(_EXAMPLE.sub("", text)) for text in sentences(said)]
-    if expects(option):
+    if expects(option) and option.type != "named":
         lines.append(f"Allowed is {expects(option)}.")
-    if option is not NAME:
+    if option is not NAME and option.change:
         far = how_far(option, holder)
         lines.append(f"A change takes effect: {when(option, holder)}{f' ({far})' if far else ''}.".replace("`", ""))
     new = {
@@ -208,15 +255,23 @@ def _described(found, option, said, path, holder):
     shown = examples(option, said)
     if shown:
         new["examples"] = shown
-    inside = said.get("suboptions", {})
+    return {**new, **_inside(found, option, said, path)}
+
+
+def _inside(found, option, said, path):
+    """The same of what an option holds."""
+
+    def described(holder):
+        return {**holder, "properties": _describe_all(holder["properties"], option.options, said.get("suboptions", {}), below(path, option), option)}
+
     if option.type == "map":
-        new["properties"] = _describe_all(found["properties"], option.options, inside, below(path, option), option)
-    elif option.type == "keyed":
-        items = found["items"]
-        if option.options:
-            items = {**items, "properties": _describe_all(items["properties"], option.options, inside, below(path, option), option)}
-        new["items"] = {"title": f"{place(path, option)}[]", "description": f"One of {place(path, option)}.", **items}
-    return new
+        return {"properties": described(found)["properties"]}
+    if option.type == "named":
+        return {"additionalProperties": described(found["additionalProperties"])}
+    if option.type != "keyed":
+        return {}
+    items = described(found["items"]) if option.options else found["items"]
+    return {"items": {"title": f"{place(path, option)}[]", "description": f"One of {place(path, option)}.", **items}}
 
 
 def _may_be_a_number(option):
@@ -277,13 +332,9 @@ def _pair(key, value, depth):
 
 
 def main(check):
-    wanted = {
-        TABLE: page(),
-        SCHEMA: json.dumps(schema(), indent=2, ensure_ascii=False) + "\n",
-        ARGUMENTS: arguments(),
-        LAB_ARGUMENTS: lab_arguments(),
-        tried.FILE: tried.text(),
-    }
+    wanted = {TABLE: page(), ARGUMENTS: arguments(), LAB_ARGUMENTS: lab_arguments(), tried.FILE: tried.text()}
+    schemas = {SCHEMA: schema(), LAB_SCHEMA: lab_schema()}
+    wanted.update({file: json.dumps(made, indent=2, ensure_ascii=False) + "\n" for file, made in schemas.items()})
     stale = [file for file, text in wanted.items() if not file.exists() or file.read_text(encoding="utf-8") != text]
     for file in stale:
         print(f"{os.path.relpath(file.resolve(), ROOT)}: {'not current: run ./scripts/describe' if check else 'written'}")

@@ -68,6 +68,7 @@ run_peers() {
         -p ansible_collections.maqet.qemu.plugins.module_utils
     check shellcheck lint_scripts
     check check-jsonschema check-jsonschema --schemafile docs/schema/machine.json docs/examples/*.yml
+    check check-jsonschema-labs check-jsonschema --schemafile docs/schema/lab.json docs/examples/labs/*.yml
     check antsibull-changelog antsibull-changelog lint
     check antsibull-docs antsibull-docs lint-collection-docs --plugin-docs .
     check ansible-lint ansible-lint --offline --nocolor --profile production

@@ -49,6 +49,6 @@ def _check_cycles(edges: dict[str, dict[str, None]]) -> None:
                 names = list(path)
                 circle = " -> ".join([*names[names.index(following) :], following])
                 what = "waits for itself" if following == last else "machines wait for one another"
-                raise SpecError(f"vms.{following}.depends_on", f"{what}: {circle}", hint="Take one of them out")
+                raise SpecError(f"vms.{following}.depends_on", f"{what}: {circle}", hint="Take it out" if following == last else "Take one of them out")
             else:
                 path[following] = iter(edges[following])
