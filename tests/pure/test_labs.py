@@ -182,5 +182,4 @@ def test_the_example_files(file):
     lab = allot(compile_lab(raw), {})
     assert len(lab.machines) > 1
     for machine in lab.machines.values():
-        cards = [{**card, "network": "bridge", "interface": "br0"} if "switch" in card else card for card in machine.raw["nics"]]
-        declare({"arch": "x86_64", **machine.raw, "nics": [{key: value for key, value in card.items() if key != "switch"} for card in cards]})
+        declare({"arch": "x86_64", **machine.raw})
