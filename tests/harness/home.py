@@ -46,6 +46,7 @@ class Home:
         self.mark = uuid.uuid4().hex[:8]
         self.state, self.data, self.cache = (self.root / word for word in ("state", "data", "cache"))
         self._names = []
+        self._networks = []
         self._plays = 0
         for directory in (self.state, self.data, self.cache):
             directory.mkdir(parents=True)
@@ -60,6 +61,18 @@ class Home:
         name = f"t{self.mark}-{word}"
         self._names.append(name)
         return name
+
+    def network(self, word="lan"):
+        """A network's name that nobody else on this host has."""
+        name = f"t{self.mark}-{word}"
+        self._networks.append(name)
+        return name
+
+    def net_directory(self, name):
+        return self.data / "maqet/networks" / name
+
+    def net_sockets(self, name):
+        return self.sockets(f"net:{name}")
 
     def directory(self, name):
         return self.data / "maqet/vms" / name
@@ -125,5 +138,7 @@ class Home:
                 look.systemctl("reset-failed", *units, check=False)
             if not pids and not units:
                 break
-        for name in self._names:
+        for name in self._networks:
+            look.end_all(self.net_sockets(name))
+        for name in [*self._names, *(f"net:{name}" for name in self._networks)]:
             shutil.rmtree(self.sockets(name), ignore_errors=True)

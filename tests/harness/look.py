@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -29,6 +30,14 @@ def qemus(directory):
         if argv and "qemu-system" in argv[0] and any(f"{directory}/" in word.replace(",,", ",") for word in argv):
             found.append(int(entry))
     return found
+
+
+def end_all(directory):
+    """Kill the processes that wrote their pids there, if an argument of theirs says that they are still those."""
+    for file in Path(directory).glob("*.pid"):
+        pid = file.read_text().strip()
+        if pid and any(Path(directory).name in word for word in command_line(pid)):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def is_alive(pid):
