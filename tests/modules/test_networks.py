@@ -15,8 +15,8 @@ import stat
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import HostError, RefusedError
 from ansible_collections.maqet.qemu.tests.harness import look, wire
-from ansible_collections.maqet.qemu.tests.harness.engine import Cut, reach
 from ansible_collections.maqet.qemu.tests.harness.children import Child
+from ansible_collections.maqet.qemu.tests.harness.engine import Cut, reach
 from ansible_collections.maqet.qemu.tests.harness.network import Tap, network, pids
 
 LAN = {"subnet": "10.77.0.0/24", "uplink": "nat", "addresses": {"a/lan": "10.77.0.10"}, "hosts": {"a": "10.77.0.10"}}
@@ -138,7 +138,7 @@ def test_a_switch_that_is_killed(home, supervisor, driver, taps):
         look.wait_until(lambda: set(pids(home, name)) == set(first) and pids(home, name)["switch"] != first["switch"])
         assert not network(home, name, **wish).changed
     else:
-        with pytest.raises(HostError, match="the switch of network .* does not run"):
+        with pytest.raises(HostError, match=r"the switch of network .* does not run"):
             reach(home, a, state="started")
         assert "start_switch" in actions(network(home, name, **wish))
     settled(home, name, **wish)

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._host.firmware import find_firmware
 from ansible_collections.maqet.qemu.tests.cases.situations import make_files
 from ansible_collections.maqet.qemu.tests.harness.home import Home
+from ansible_collections.maqet.qemu.tests.harness.network import network
 from ansible_collections.maqet.qemu.tests.qemu.machine import free_ports
 
 
@@ -56,3 +57,19 @@ def scratch_home(short_path, tmp_path_factory):
     home.runtime.mkdir(mode=0o700)
     yield home
     home.close()
+
+
+@pytest.fixture
+def networks(scratch_home):
+    """Makes networks, drivers by name, for a machine that need not go before them."""
+    made = {}
+
+    def make(drivers, machine):
+        for name, driver in drivers.items():
+            network(scratch_home, name, driver=driver, supervisor="process")
+            made[name] = machine
+        return bool(drivers)
+
+    yield make
+    for name, machine in made.items():
+        network(scratch_home, name, state="absent", leaving=(machine,))

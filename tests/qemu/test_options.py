@@ -104,9 +104,10 @@ def has_manager() -> bool:
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["option"]) for case in load("options.yml")])
-def test_option(case, machine_of, words):
+def test_option(case, machine_of, words, networks):
     case = fill(case, words)
     machine = machine_of(case)
+    networks(dict.fromkeys(case.get("networks", ()), "switch"), machine.name)
     try:
         machine.reach(case["before"])
     except HostError as exc:

@@ -147,18 +147,16 @@ async def choose_medium(host: Host, driver: str) -> str:
 async def observe(host: Host, record: NetworkRecord) -> NetworkSeen:
     """What runs for the network; one that systemd is about to start again is waited for."""
     seen = _look(record)
-    gone = [name for name in programs.known(record.run_dir) if name not in seen.runs]
     deadline = Deadline(_RETURN_SECONDS)
-    while gone and not deadline.over:
-        gone = [name for name in gone if name not in seen.runs and await programs.will_return(host, record, name)]
-        lasting = [name for name in gone if name.startswith("link-")]  # may be away for hours
-        if not gone or gone == lasting:
-            break
+    while not deadline.over:
+        gone = [name for name in programs.known(record.run_dir) if name not in seen.runs and (name in seen.outlived or name not in seen.stale)]
+        gone = [name for name in gone if await programs.will_return(host, record, name)]
+        away = {name for name in gone if name.startswith("link-")}
+        if len(away) == len(gone):
+            # The other end of a link may be away for hours, and systemd goes on trying: as good as running.
+            return seen._replace(runs=seen.runs | away, stale=seen.stale - away)
         await asyncio.sleep(_PAUSE)
         seen = _look(record)
-    if gone:
-        # systemd goes on trying: as good as running.
-        seen = seen._replace(runs=seen.runs | {name for name in gone if name.startswith("link-")})
     return seen
 
 
@@ -166,6 +164,7 @@ def _look(record: NetworkRecord) -> NetworkSeen:
     wanted = record.programs
     runs: set[str] = set()
     stale: set[str] = set()
+    outlived: set[str] = set()
     pids = {}
     found = {name: programs.living(record.run_dir, name) for name in {*wanted, *programs.known(record.run_dir)}}
     switch = found.get(SWITCH)
@@ -173,9 +172,10 @@ def _look(record: NetworkRecord) -> NetworkSeen:
         if not there:
             continue
         pids[name] = there.pid
-        outlived = switch is not None and there.start < switch.start
         same = name in wanted and programs.runs_as(there, wanted[name])
-        (runs if same and not outlived else stale).add(name)
+        if switch and there.start < switch.start:
+            outlived.add(name)
+        (runs if same and name not in outlived else stale).add(name)
     if record.medium == "hub" and SWITCH in runs:
         from .hub import read_told
 
@@ -184,7 +184,7 @@ def _look(record: NetworkRecord) -> NetworkSeen:
             from .._plan.program import uplink_parts
 
             (runs if told == list(uplink_parts(record.declared)) else stale).add(UPLINK)
-    return NetworkSeen(frozenset(runs), frozenset(stale), pids)
+    return NetworkSeen(frozenset(runs), frozenset(stale), frozenset(outlived), pids)
 
 
 def users_of(host: Host, name: str) -> tuple[str, ...]:

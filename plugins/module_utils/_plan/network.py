@@ -100,12 +100,13 @@ class NetworkWish(NamedTuple):
 
 class NetworkSeen(NamedTuple):
     """
-    :param runs: programs that run as they should; stale: that run otherwise, or have outlived their switch.
+    :param runs: programs that run as they should; stale: that run otherwise, among them what has outlived its switch.
     :param pids: of those that run; users: machines that have a card on it.
     """
 
     runs: frozenset[str] = frozenset()
     stale: frozenset[str] = frozenset()
+    outlived: frozenset[str] = frozenset()
     pids: dict[str, int] = {}
     users: tuple[str, ...] = ()
 
