@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 import ipaddress
 import json
+import os
+import re
 import time
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from jsonschema import Draft202012Validator
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs/schema/lab.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
+PAGE = (ROOT / "docs/labs.md").read_text(encoding="utf-8")
 CASES = [pytest.param(case, id=case["name"]) for case in load("labs.yml")]
 FILES = sorted((ROOT / "docs/examples/labs").glob("*.yml"))
 NAMES = st.lists(st.integers(0, 400).map("m{}".format), max_size=40, unique=True)
@@ -134,6 +137,13 @@ def test_names_in_the_lab():
     assert set(neighbours(allot(lab, {}))["a-l"]) == {"db", "big.example.com", "web-1", "web-2"}
 
 
+def test_paths_are_of_the_hosts():
+    """The controller merges files, and has another home."""
+    merged = merge_definitions([{"lab": "a", "defaults": {"disks": [{"name": "r", "path": "~/d"}]}}, {"vms": {"m": None}}])
+    assert merged["defaults"]["disks"][0]["path"] == "~/d"
+    assert compile_lab(merged).machines["a-m"].raw["disks"][0]["path"] == os.path.expanduser("~/d")
+
+
 def test_a_large_lab_is_compiled_at_once():
     """No import of jsonschema, and far below what a task costs anyway."""
     vms = {f"m{number}": {"nics": [{"name": "lan", "network": "lan"}], "cloud_init": {}} for number in range(100)}
@@ -182,4 +192,14 @@ def test_the_example_files(file):
     lab = allot(compile_lab(raw), {})
     assert len(lab.machines) > 1
     for machine in lab.machines.values():
+        declare({"arch": "x86_64", **machine.raw})
+
+
+@pytest.mark.parametrize("text", [text for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "vms:" in text])
+def test_the_examples_of_the_page(text):
+    networks = {"networks": {"lan": {}}} if "networks:" not in text else {}
+    raw = {"lab": "a", **networks, **yaml.safe_load(text)}
+    assert [error.message for error in VALIDATOR.iter_errors(raw)] == []
+    check_lab(raw)
+    for machine in allot(compile_lab(raw), {}).machines.values():
         declare({"arch": "x86_64", **machine.raw})

@@ -59,8 +59,8 @@ class Lab(NamedTuple):
 
 
 def merge_definitions(definitions: list[dict[str, Any]]) -> dict[str, Any]:
-    """Several files as one, each over those before it."""
-    return reduce(_merge_two, (taken(definition, LAB, "") for definition in definitions), {})
+    """Several files as one, each over those before it. Paths are left as they are: they are of the hosts."""
+    return reduce(_merge_two, (taken(definition, LAB, here=False) for definition in definitions), {})
 
 
 def _merge_two(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def compile_lab(definition: dict[str, Any]) -> Lab:
     """
     :raises SpecError: naming the place in the file.
     """
-    file = {key: value for key, value in taken(definition, LAB, "").items() if value is not None}
+    file = {key: value for key, value in taken(definition, LAB).items() if value is not None}
     if "lab" not in file:
         raise SpecError("lab", "is missing", hint="Name the lab, such as lab: shop")
     name = _check_name("lab", file["lab"], file["lab"])

@@ -22,7 +22,7 @@ def check_lab(definition: dict[str, Any]) -> None:
     :raises SpecError: the first thing that is wrong, with the place in the file. What depends on two options of one machine is
         left to that machine.
     """
-    file = _said(taken(definition, lab_arguments.LAB, ""))
+    file = _said(taken(definition, lab_arguments.LAB))
     validate(LAB, file)
     for path, source in _sources(file):
         normalize(OPTIONS, source, path)

@@ -15,52 +15,55 @@ _WORDS = {"dict": "a dictionary", "list": "a list", "bool": "a boolean, true or 
 _LABELS = ("name", "id", "guest")
 
 
-def taken(raw: Any, arguments: dict[str, Any], path: str) -> dict[str, Any]:
+def taken(raw: Any, arguments: dict[str, Any], path: str = "", *, here: bool = True) -> dict[str, Any]:
     """
     :param arguments: an argument spec; beside Ansible's types it has ``named`` (a dict of dicts) and ``names`` (a list, or one).
+    :param here: paths are this host's, so ``~`` in them is this user's.
     :raises SpecError: a key that is not known, or a value that is of another type. What else is wrong tells the JSON Schema.
     """
     if not isinstance(raw, dict):
         raise _mistaken(path, raw, "dict")
     result = {}
     for name, value in raw.items():
-        here = f"{path}.{name}" if path else str(name)
+        place = f"{path}.{name}" if path else str(name)
         if name not in arguments:
             from .validate import nearest
 
-            raise SpecError(here, "is no option here", hint=nearest(str(name), list(arguments)))
-        result[name] = None if value is None else _value(value, arguments[name], here)
+            raise SpecError(place, "is no option here", hint=nearest(str(name), list(arguments)))
+        result[name] = None if value is None else _value(value, arguments[name], place, here)
     return result
 
 
-def _value(value: Any, argument: dict[str, Any], path: str) -> Any:
+def _value(value: Any, argument: dict[str, Any], path: str, here: bool) -> Any:
     kind, inner = argument["type"], argument.get("options")
     if kind == "named":
         if not isinstance(value, dict):
             raise _mistaken(path, value, "dict")
-        return {str(name): taken({} if item is None else item, inner or {}, f"{path}.{name}") for name, item in value.items()}
+        return {str(name): taken({} if item is None else item, inner or {}, f"{path}.{name}", here=here) for name, item in value.items()}
     if kind == "names":
         value = [str(value)] if isinstance(value, (str, int, float)) else value
         kind = "list"
-    value = _converted(value, kind, path)
+    value = _converted(value, kind if here or kind != "path" else "str", path)
     if value not in argument.get("choices", (value,)):
         raise SpecError(path, f"{value!r} is not allowed", hint=f"Use one of {', '.join(argument['choices'])}")
     if kind == "list":
-        return [_item(item, argument, path, position) for position, item in enumerate(value)]
-    return taken(value, inner, path) if inner else value
+        return [_item(item, argument, f"{path}[{_label(item, position)}]", here) for position, item in enumerate(value)]
+    return taken(value, inner, path, here=here) if inner else value
 
 
-def _item(item: Any, argument: dict[str, Any], path: str, position: int) -> Any:
-    inner, kind = argument.get("options"), argument.get("elements", "str")
-    label = next((item[key] for key in _LABELS if key in item), position) if isinstance(item, dict) else position
-    here = f"{path}[{label}]"
-    item = _converted(item, kind, here)
+def _label(item: Any, position: int) -> Any:
+    return next((item[key] for key in _LABELS if key in item), position) if isinstance(item, dict) else position
+
+
+def _item(item: Any, argument: dict[str, Any], path: str, here: bool) -> Any:
+    inner = argument.get("options")
+    item = _converted(item, argument.get("elements", "str"), path)
     if not inner:
         return item
     for name, said in inner.items():
         if said.get("required") and item.get(name) is None:
-            raise SpecError(f"{here}.{name}", "is missing", hint=f"Add {name}")
-    return taken(item, inner, here)
+            raise SpecError(f"{path}.{name}", "is missing", hint=f"Add {name}")
+    return taken(item, inner, path, here=here)
 
 
 def _converted(value: Any, kind: str, path: str) -> Any:
