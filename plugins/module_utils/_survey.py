@@ -13,6 +13,7 @@ from ._engine import Engine, Outcome, machine_facts
 from ._errors import LockedError, MaqetError
 from ._host import recorder
 from ._host.deadline import Deadline
+from ._host.glance import Choice, choose, lab_of
 from ._host.liveness import command_line_of, living_pid, process_facts
 from ._host.observe import observe
 from ._plan.diff import Change, compare, readable, spell
@@ -30,13 +31,11 @@ _GUESTS_OWN = ("suspended", "guest-panicked", "shutdown", "watchdog")
 
 class Question(NamedTuple):
     """
-    :param names: those machines; None: all. labels: only machines that have each of them.
     :param events: how many of the last events of each.
     :param timeout: seconds that one machine's monitor may take; machines do not wait for one another.
     """
 
-    names: list[str] | None = None
-    labels: dict[str, Any] | None = None
+    choice: Choice = Choice()
     events: int = 0
     timeout: float = 5
 
@@ -44,7 +43,7 @@ class Question(NamedTuple):
 def survey(question: Question, *, engine: Engine | None = None) -> tuple[list[dict[str, Any]], list[str]]:
     """What is known of each machine, by name; and warnings."""
     engine = engine or Engine(parallel=64)
-    records = {name: record for name, record in engine.host.store.load(question.names).items() if _has(record, question.labels or {})}
+    records = choose(engine.host.store, question.choice)
 
     async def look(outcome: Outcome) -> None:
         outcome.vm = await _look(engine, records[outcome.name], question)
@@ -54,17 +53,13 @@ def survey(question: Question, *, engine: Engine | None = None) -> tuple[list[di
     return machines, engine.host.store.warnings
 
 
-def _has(record: Record, labels: dict[str, Any]) -> bool:
-    own = record.declared.get("labels", {})
-    return all(key in own and str(own[key]) == str(value) for key, value in labels.items())
-
-
 async def _look(engine: Engine, record: Record, question: Question) -> dict[str, Any]:
     seen, busy = await _observe(engine, record, question)
     running = record.applied if seen.alive else None
     lack = to_apply(record, seen) if running and seen.spec else None
     return {
         **machine_facts(record, seen),
+        "lab": lab_of(record),
         "busy": busy,
         "declared": spell(OPTIONS, record.declared),
         "applied": spell(OPTIONS, running) if running else None,

@@ -19,10 +19,23 @@ options:
       - Names of machines. All when left out. A machine that does not exist is left out of the answer.
     type: list
     elements: str
+  lab:
+    description:
+      - Only machines of this lab, whether a lab file made them or their label C(lab) says so. All when left out. For example V(shop).
+    type: str
   labels:
     description:
       - Only machines that have each of these labels with this value.
     type: dict
+  brief:
+    description:
+      - Whether to tell only what is stored and whether QEMU lives. Neither QEMU nor systemd is asked, which is a matter of milliseconds
+        for hundreds of machines.
+      - Each item has then C(name), C(uuid), C(status), C(pid), C(lab), C(labels), C(forwards), C(networks), C(addresses), C(macs),
+        C(guest_agent), C(sockets), C(cid), C(unit) and C(directory). C(status) is never V(unresponsive) or V(busy).
+      - This is what the inventory plugin P(maqet.qemu.maqet#inventory) asks for.
+    type: bool
+    default: false
   events:
     description:
       - How many of the last QMP events of each machine to return.
@@ -38,6 +51,8 @@ extends_documentation_fragment:
   - maqet.qemu.attributes.info
 seealso:
   - module: maqet.qemu.maqet_vm
+  - plugin: maqet.qemu.maqet
+    plugin_type: inventory
 author:
   - The maqet.qemu authors (@maqet)
 """
@@ -61,6 +76,11 @@ EXAMPLES = r"""
   maqet.qemu.maqet_vm_info:
     labels:
       role: database
+
+- name: All machines of a lab, at a glance
+  maqet.qemu.maqet_vm_info:
+    lab: shop
+    brief: true
 """
 
 RETURN = r"""
@@ -78,6 +98,20 @@ vms:
       description: V(stopped), V(suspended), V(unresponsive), V(busy) (a task works on it), or QEMU's own word (V(running), V(paused), V(io-error), …).
       type: str
       sample: running
+    lab:
+      description: The lab that it belongs to; empty when none.
+      type: str
+      sample: shop
+    networks:
+      description: What each network card is connected to, by the card's name.
+      returned: with O(brief=true)
+      type: dict
+      sample: {lan: bridge, out: user}
+    addresses:
+      description: The addresses that the declaration gives to cards, by the card's name.
+      returned: with O(brief=true)
+      type: dict
+      sample: {lan: 192.168.7.10}
     busy:
       description: The task that works on the machine, if any.
       type: str
@@ -161,12 +195,14 @@ vms:
       sample: []
 """
 
+from ansible_collections.maqet.qemu.plugins.module_utils._host.glance import Choice, glance
 from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, run
-from ansible_collections.maqet.qemu.plugins.module_utils._survey import Question, survey
 
 ARGUMENTS = {
     "name": {"type": "list", "elements": "str"},
+    "lab": {"type": "str"},
     "labels": {"type": "dict"},
+    "brief": {"type": "bool", "default": False},
     "events": {"type": "int", "default": 10},
     "timeout": {"type": "float", "default": 5},
 }
@@ -174,7 +210,13 @@ ARGUMENTS = {
 
 def answer(module: Module, check: bool) -> dict:
     params = module.params
-    vms, warnings = survey(Question(params["name"], params["labels"], params["events"], params["timeout"]))
+    choice = Choice(params["name"], params["lab"], params["labels"])
+    if params["brief"]:
+        vms, warnings = glance(choice)
+    else:
+        from ansible_collections.maqet.qemu.plugins.module_utils._survey import Question, survey
+
+        vms, warnings = survey(Question(choice, params["events"], params["timeout"]))
     return {"changed": False, "vms": vms, "warnings": warnings}
 
 

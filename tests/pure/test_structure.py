@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
-UTILS = "ansible_collections.maqet.qemu.plugins.module_utils"
+PLUGINS_NAME = "ansible_collections.maqet.qemu.plugins"
+UTILS = f"{PLUGINS_NAME}.module_utils"
 # Imports point to a room on a lower floor, or stay in their own.
 FLOORS = (
     ("_errors",),
@@ -22,7 +23,8 @@ FLOORS = (
     ("_engine",),
     ("_talk", "_survey", "_diagnosis", "_images", "_archive", "_snapshots", "_lab"),
     ("_module",),
-    ("modules", "action"),
+    ("modules", "plugin_utils"),
+    ("action", "inventory"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FILES = [file for file in sorted(PLUGINS.rglob("*.py")) if file.parent.name != "doc_fragments"]
@@ -34,14 +36,14 @@ TEXTS = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
 
 def module_name(file: Path) -> str:
     words = file.relative_to(PLUGINS).with_suffix("").parts
-    return ".".join(["ansible_collections.maqet.qemu.plugins", *(word for word in words if word != "__init__")])
+    return ".".join([PLUGINS_NAME, *(word for word in words if word != "__init__")])
 
 
 def room(name: str) -> str:
     """``_spec`` for a module of ours; empty for everybody else's."""
     if name.startswith(f"{UTILS}."):
         return name[len(UTILS) + 1 :].split(".")[0]
-    kind = name.removeprefix("ansible_collections.maqet.qemu.plugins.").partition(".")[0]
+    kind = name.removeprefix(f"{PLUGINS_NAME}.").partition(".")[0]
     return kind if kind in FLOOR else ""
 
 

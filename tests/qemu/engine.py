@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine, Outcome
+from ansible_collections.maqet.qemu.plugins.module_utils._host.glance import Choice
 from ansible_collections.maqet.qemu.plugins.module_utils._host.host import Host
 from ansible_collections.maqet.qemu.plugins.module_utils._host.paths import Paths
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.wish import Wish
@@ -31,7 +32,7 @@ def surveyed(home: Any, *names: str) -> list[dict[str, Any]]:
     """What is known of the machines."""
     host = _host(home)
     try:
-        return survey(Question(list(names)), engine=Engine(host))[0]
+        return survey(Question(Choice(list(names))), engine=Engine(host))[0]
     finally:
         host.store.close()
 

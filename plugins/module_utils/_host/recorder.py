@@ -62,12 +62,15 @@ def last_events(directory: str, count: int) -> list[dict[str, Any]]:
     return events[-count:] if count else []
 
 
-def events_since_start(directory: str) -> list[dict[str, Any]]:
+def events_since_start(directory: str, tail: int = _TAIL) -> list[dict[str, Any]]:
     """The events of the last QEMU, as far as the tail of the file reaches."""
-    start = max(0, position(directory) - _TAIL)
-    with open(events_file(directory), "rb") as file:
-        file.seek(start)
-        text = file.read()
+    start = max(0, position(directory) - tail)
+    try:
+        with open(events_file(directory), "rb") as file:
+            file.seek(start)
+            text = file.read()
+    except FileNotFoundError:
+        return []
     return [event for event in map(_event, text[text.rfind(_GREETING) + 1 :].splitlines()) if event]
 
 

@@ -1,0 +1,148 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Machines as hosts of an inventory: their names, their variables, and how each is reached.
+
+What a hypervisor says of its machines is data and no more: what goes into a connection is taken as an address or a port, or not at all.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..module_utils._errors import SpecError
+from ..module_utils._spec.name import NAME_PATTERN
+
+if TYPE_CHECKING:
+    from ._hypervisors import Hypervisors
+
+LOCAL = "localhost"
+WAYS = ("forward", "address", "agent")
+# Networks whose addresses are of the hypervisor's own networks. Those of the others exist inside QEMU or between machines alone.
+_OUTSIDE = ("bridge", "tap")
+_TOLD = ("name", "uuid", "lab", "labels", "forwards", "networks", "addresses", "macs", "guest_agent", "sockets", "cid", "unit", "directory")
+
+
+class Found(NamedTuple):
+    """A machine, as ``maqet_vm_info`` tells of it briefly, and who runs it."""
+
+    hypervisor: str
+    machine: dict[str, Any]
+
+
+class Naming(NamedTuple):
+    """Options: ``hypervisor_prefix`` and ``separator``; and names that are other hosts' already."""
+
+    prefix: str
+    separator: str
+    taken: frozenset[str]
+
+
+def is_sound(machine: Any) -> bool:
+    return isinstance(machine, dict) and isinstance(machine.get("name"), str) and re.fullmatch(NAME_PATTERN, machine["name"]) is not None
+
+
+def entitle(found: list[Found], naming: Naming) -> tuple[dict[str, Found], list[str]]:
+    """The machines by their names in the inventory, and warnings. Two machines are never one host.
+
+    :raises SpecError: they would be.
+    """
+    named: dict[str, Found] = {}
+    shared: dict[str, list[str]] = {}
+    counts = Counter(item.machine["name"] for item in found)
+    for item in found:
+        name = title = item.machine["name"]
+        is_shared = counts[name] > 1 or name in naming.taken
+        if is_shared and naming.prefix == "never":
+            raise SpecError("hypervisor_prefix", f"is never, and more than one host would be {name!r}", hint="Set auto or always, or rename the machine")
+        if is_shared or naming.prefix == "always":
+            title = f"{item.hypervisor}{naming.separator}{name}"
+        if title in named or title in naming.taken:
+            raise SpecError("separator", f"{naming.separator!r} makes {title!r} the name of two hosts", hint="Use another")
+        if is_shared and naming.prefix == "auto":
+            shared.setdefault(name, []).append(title)
+        named[title] = item
+    return named, [f"{name!r} is the name of more than one host: here {', '.join(titles)}" for name, titles in shared.items()]
+
+
+def variables(item: Found) -> dict[str, Any]:
+    told = {f"maqet_{key}": item.machine.get(key) for key in _TOLD}
+    return {**told, "maqet_state": item.machine.get("status"), "maqet_hypervisor": item.hypervisor}
+
+
+def groups(item: Found) -> Iterable[str]:
+    """Their names, yet to be made safe."""
+    yield "maqet_machines"
+    yield f"state_{item.machine.get('status')}"
+    if item.machine.get("lab"):
+        yield f"lab_{item.machine['lab']}"
+    for key, value in (item.machine.get("labels") or {}).items():
+        yield f"label_{key}_{value}"
+
+
+class Ways:
+    """
+    :param order: what to try, of WAYS. port: where the guest's sshd listens.
+    :param hypervisors: those that are asked over a connection; None when there are none.
+    """
+
+    def __init__(self, order: list[str], port: int, hypervisors: Hypervisors | None) -> None:
+        self._order, self._port, self._hypervisors = order, port, hypervisors
+
+    def to(self, title: str, item: Found) -> dict[str, Any]:
+        """The variables that lead to the machine by the first way there is."""
+        tries = {"forward": self._forward, "address": self._address, "agent": self._agent}
+        guest = {"maqet_guest_vm": item.machine["name"], "maqet_guest_hypervisor": item.hypervisor} if item.machine.get("guest_agent") else {}
+        for word in self._order:
+            found = tries[word](title, item)
+            if found:
+                return {**found, **guest, "maqet_connect": word}
+        return {**guest, "maqet_connect": None}
+
+    def _forward(self, title: str, item: Found) -> dict[str, Any]:
+        for forward in item.machine.get("forwards") or ():
+            if (forward.get("protocol"), forward.get("guest")) == ("tcp", self._port) and isinstance(forward.get("host"), int):
+                found = self._listener(title, item.hypervisor, forward)
+                if found:
+                    return found
+        return {}
+
+    def _listener(self, title: str, hypervisor: str, forward: dict[str, Any]) -> dict[str, Any]:
+        listen, port = _address(forward.get("listen")), forward["host"]
+        if listen is None:
+            return {}
+        on_any = listen.is_unspecified
+        if not (listen.is_loopback or on_any):
+            return {"ansible_host": str(listen), "ansible_port": port}
+        kind = self._hypervisors.kind(hypervisor) if self._hypervisors and hypervisor != LOCAL else "local"
+        if kind == "local":
+            return {"ansible_host": "127.0.0.1" if on_any else str(listen), "ansible_port": port}
+        if kind != "ssh" or self._hypervisors is None:
+            return {}
+        if on_any:
+            return {"ansible_host": self._hypervisors.address(hypervisor), "ansible_port": port}
+        # The host is its own name, not 127.0.0.1: by that and the port alone ssh would take the machines of two hypervisors for one.
+        return {"ansible_host": title, "ansible_port": port, "ansible_ssh_common_args": self._hypervisors.through(hypervisor, str(listen), port)}
+
+    def _address(self, title: str, item: Found) -> dict[str, Any]:
+        networks = item.machine.get("networks") or {}
+        for nic, said in (item.machine.get("addresses") or {}).items():
+            address = _address(said)
+            if address is not None and networks.get(nic) in _OUTSIDE:
+                return {"ansible_host": str(address), **({"ansible_port": self._port} if self._port != 22 else {})}
+        return {}
+
+    def _agent(self, title: str, item: Found) -> dict[str, Any]:
+        return {"ansible_connection": "maqet.qemu.maqet_guest"} if item.machine.get("guest_agent") else {}
+
+
+def _address(word: Any) -> Any:
+    try:
+        return ipaddress.ip_address(word) if isinstance(word, str) else None
+    except ValueError:
+        return None
