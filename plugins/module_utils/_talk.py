@@ -106,7 +106,7 @@ async def _events(wish: Talk, record: Record, start: int, *, check: bool) -> lis
     if not wish.wait_for or check:
         return events
     deadline = Deadline(wish.wait_for.get("timeout") or wish.timeout)
-    while not any(matches(wish.wait_for, event) for event in events):
+    while not any(recorder.matches(wish.wait_for, event) for event in events):
         if deadline.over:
             seen = ", ".join(event["event"] for event in events) or "none"
             raise MachineError(f"no event {wish.wait_for['event']} came within {deadline.seconds:g} s", hint=f"Events seen: {seen}", events=events)
@@ -114,14 +114,3 @@ async def _events(wish: Talk, record: Record, start: int, *, check: bool) -> lis
         more, position = recorder.read_events(record.directory, position)
         events += more
     return events
-
-
-def matches(wanted: dict[str, Any], event: dict[str, Any]) -> bool:
-    """Whether an event is the one: its name, and each key of ``match`` in its data."""
-    return event["event"] == wanted["event"] and _contains(event.get("data", {}), wanted.get("match") or {})
-
-
-def _contains(data: Any, wanted: Any) -> bool:
-    if isinstance(wanted, dict):
-        return isinstance(data, dict) and all(key in data and _contains(data[key], item) for key, item in wanted.items())
-    return bool(data == wanted)

@@ -44,7 +44,7 @@ async def launch(record: Record, supervisor: Supervisor, service: Service, deadl
     """
     make_private(os.path.dirname(record.run_dir))
     make_private(record.run_dir)
-    recorder.prepare(record.directory)
+    recorder.prepare(record.directory, resumes=record.suspended)
     if service.helpers:
         from . import helpers
 

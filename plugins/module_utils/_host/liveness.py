@@ -15,6 +15,7 @@ import fcntl
 import os
 import signal
 import struct
+import time
 
 from .deadline import Deadline
 
@@ -84,6 +85,16 @@ def process_facts(pid: int) -> dict[str, str]:
     except OSError:
         return {}
     return {key: value.strip() for key, _colon, value in (line.partition(":") for line in lines)}
+
+
+def age_of(pid: int) -> float:
+    """Seconds since the process was started; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            started = int(file.read().rpartition(")")[2].split()[19])  # after the name, which may have any character
+    except OSError:
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
 
 
 def command_line_of(pid: int) -> list[str]:

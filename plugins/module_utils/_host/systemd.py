@@ -50,8 +50,9 @@ _HELPER_SECONDS = 10
 _SCRIPT = r"""case $1 in
 start)
     . "${0%/*}/command"
-    # paused, this once
-    if test -e "${0%/*}/start.paused"; then set -- "$@" -S; fi
+    # What is for this once; a start by systemd itself after a crash has nobody to say that the guest begins anew.
+    if test -e "${0%/*}/start.once"; then . "${0%/*}/start.once"
+    else stat -c '{"serial": %s}' "${0%/*}/serial.log"; fi
     exec "$@" ;;
 stop)  # also after an exit of QEMU's own; there is no main process then and nothing to ask
     test -z "$MAINPID" || exec "$2" "$3" "$4" "$MAINPID" "$5" ;;
@@ -111,9 +112,7 @@ class Systemd:
         for file, words in ((script, text), (_script(service), _SCRIPT), (f"{service.directory}/command", command)):
             if not _holds(file, words):
                 write_private(file, words, durable=False)
-        _forget_start_file(service)
-        if service.paused:
-            write_private(_start_file(service), "", durable=False)
+        write_private(_start_file(service), 'set -- "$@" -S\n' if service.paused else ":\n", durable=False)
         properties = [*_unit(service, script), *(_typed(name, value) for name, value in service.properties.items())]
         await self.run_unit(service.unit, properties, _helper_units(service))
 
@@ -276,7 +275,7 @@ def _script(service: Service) -> str:
 
 
 def _start_file(service: Service) -> str:
-    return f"{service.directory}/start.paused"
+    return f"{service.directory}/start.once"
 
 
 def _forget_start_file(service: Service) -> None:

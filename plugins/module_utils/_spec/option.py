@@ -27,7 +27,7 @@ _SCHEMA_TYPES = {"int": "integer", "float": "number", "bool": "boolean", "dict":
 class Option:
     """One key of a machine's declaration.
 
-    :param type: ``str``, ``int``, ``bool``, ``path``, ``size`` (normal form: bytes), ``dict`` (free),
+    :param type: ``str``, ``int``, ``float``, ``bool``, ``path``, ``size`` (normal form: bytes), ``dict`` (free),
         ``list`` (of ``elements``), ``map`` (a dict with ``options``), ``keyed`` (a list of dicts with ``options``,
         normal form: a dict by the values of ``key`` joined by ``/``), ``text`` (or a dict that becomes one in ``language``).
         In lab files alone: ``float``, ``named`` (a dict of dicts with ``options``, by name), ``names`` (one, or a list).
@@ -40,6 +40,7 @@ class Option:
     :param told: the command line cannot carry it: QEMU is told after each start.
     :param whole: a ``keyed`` option whose elements are compared as wholes, not by their options.
     :param optional: a ``map`` that is not there (None) is another thing than an empty one.
+    :param short: a ``map`` may be written as the value of this one of its options.
     :param secret: its value is shown to nobody; shown: its value as people may see it.
     :param note: how far a change goes while the machine runs, for the documentation.
     """
@@ -63,6 +64,7 @@ class Option:
     told: bool = False
     whole: bool = False
     optional: bool = False
+    short: str = ""
     language: str = ""
     secret: bool | None = None
     shown: Callable[[Any], Any] | None = None
@@ -75,6 +77,8 @@ def argument_spec(options: tuple[Option, ...]) -> dict[str, Any]:
 
 
 def _argument(option: Option) -> dict[str, Any]:
+    if option.short:
+        return {"type": "raw", "required": True} if option.required else {"type": "raw"}
     argument: dict[str, Any] = {"type": _ARGUMENT_TYPES.get(option.type, option.type)}
     if option.type == "keyed":
         argument.update(type="list", elements="dict")
@@ -131,12 +135,20 @@ def _container(option: Option) -> dict[str, Any]:
     if option.type == "keyed":
         return {"type": "array", "items": _element(option)}
     if option.type == "map":
-        return json_schema(option.options)
+        return _map(option)
     if option.type == "named":
         names = {"propertyNames": {"pattern": rf"{option.pattern}(?!\n)", "description": option.expects}} if option.pattern else {}
         return {"type": "object", **names, "additionalProperties": json_schema(option.options)}
     items = {"type": _SCHEMA_TYPES.get(option.elements, "string")}
     return {"type": "array" if option.type == "list" else ["string", "array"], "items": items}
+
+
+def _map(option: Option) -> dict[str, Any]:
+    whole = json_schema(option.options)
+    if not option.short:
+        return whole
+    alone = next(_property(inner) for inner in option.options if inner.name == option.short)
+    return {**alone, **whole, "type": [alone["type"], "object"]}  # bounds and patterns say nothing of an object
 
 
 def _element(option: Option) -> dict[str, Any]:
@@ -164,7 +176,8 @@ def normalize(options: tuple[Option, ...], raw: dict[str, Any], path: str = "") 
 
 def _normal(option: Option, value: Any, path: str) -> Any:
     if option.type == "map":
-        return None if option.optional and value is None else normalize(option.options, value or {}, path)
+        given = {option.short: value} if option.short and not isinstance(value, dict) and value is not None else value or {}
+        return None if option.optional and value is None else normalize(option.options, given, path)
     if option.type == "keyed":
         return _keyed(option, value or [], path)
     if value is None:

@@ -14,7 +14,7 @@ from .._errors import HostError, SpecError
 from .image import shown
 from .option import Option, json_schema
 
-_TYPES = {"object": "a dictionary", "array": "a list", "boolean": "a boolean, true or false", "integer": "an integer", "string": "a text"}
+_TYPES = {"object": "a dictionary", "array": "a list", "boolean": "a boolean, true or false", "integer": "an integer", "number": "a number", "string": "a text"}
 
 
 def validate(options: tuple[Option, ...], raw: dict[str, Any]) -> None:
@@ -59,7 +59,8 @@ def _explain(error: Any, raw: Any) -> SpecError:
     if error.validator == "enum":
         return SpecError(path, f"{shown(repr(value))} is not allowed", hint=f"Use one of {', '.join(rule)}")
     if error.validator == "type":
-        return SpecError(path, f"{shown(repr(value))} is not {_TYPES[rule]}", hint=f"Use {allowed or _TYPES[rule]}")
+        kinds = " or ".join(_TYPES[kind] for kind in ([rule] if isinstance(rule, str) else rule))
+        return SpecError(path, f"{shown(repr(value))} is not {kinds}", hint=f"Use {allowed or kinds}")
     if error.validator in ("pattern", "minimum", "maximum") and allowed:
         return SpecError(path, f"{shown(repr(value))} is not allowed", hint=f"Use {allowed}")
     return SpecError(path, shown(error.message))
