@@ -283,16 +283,24 @@ def shown(done: LabOutcome, check: bool) -> dict:
     networks = {name: described(network.outcome, network.kind) for name, network in done.networks.items()}
     outcomes = {name: member.outcome for name, member in (*done.networks.items(), *done.members.items())}
     diffs = [part for name, outcome in outcomes.items() for part in diff(name, outcome)]
-    warnings = [f"{name}: {words}" for name, outcome in outcomes.items() for words in outcome.warnings]
     return {
         "changed": done.changed,
         "lab": done.name,
         "summary": summary,
         "vms": members,
         "networks": networks,
-        "warnings": [*done.warnings, *warnings],
+        "warnings": [*done.warnings, *warned(outcomes)],
         "diff": [*diffs, {"prepared": f"{done.name}: {summary}\n"}] if diffs else [],
     }
+
+
+def warned(outcomes: dict[str, Outcome]) -> list:
+    """Each warning once, with whom it is about."""
+    about: dict[str, list] = {}
+    for name, outcome in outcomes.items():
+        for words in dict.fromkeys(outcome.warnings):
+            about.setdefault(words, []).append(name)
+    return [f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {words}" for words, names in about.items()]
 
 
 def described(outcome: Outcome, kind: str, **more: object) -> dict:
