@@ -138,7 +138,9 @@ class Home:
                 look.systemctl("reset-failed", *units, check=False)
             if not pids and not units:
                 break
-        for name in self._networks:
+        # A lab names its own.
+        networks = {*self._networks, *(path.name for path in self.data.glob("maqet/networks/*"))}
+        for name in networks:
             look.end_all(self.net_sockets(name))
-        for name in [*self._names, *(f"net:{name}" for name in self._networks)]:
+        for name in [*self._names, *(path.name for path in self.data.glob("maqet/vms/*")), *(f"net:{name}" for name in networks)]:
             shutil.rmtree(self.sockets(name), ignore_errors=True)
