@@ -19,6 +19,7 @@ from pathlib import Path
 
 import yaml
 from ansible_collections.maqet.qemu.plugins.doc_fragments import devices, first_boot, machine
+from ansible_collections.maqet.qemu.plugins.module_utils._spec import condition
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab_options import LAB
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab_options import MACHINE as LAB_MACHINE
@@ -201,6 +202,8 @@ def lab_schema():
     described = _or_null(_describe_all(lab["properties"], options, words, ""), ["lab"])
     for holder in (described["defaults"], *(described[name]["additionalProperties"] for name in ("profiles", "vms"))):
         holder["properties"] = {**{name: {"$ref": f"#/$defs/{name}"} for name in shared}, **holder["properties"]}
+    machine = _or_null(_describe_all(shared, LAB_MACHINE, {**said, **words["machine"]}, ""))
+    machine["ready"]["items"] = condition.schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$comment": "SPDX-FileCopyrightText: 2026 The maqet.qemu authors. SPDX-License-Identifier: GPL-3.0-or-later. Written by scripts/describe.",
@@ -208,7 +211,7 @@ def lab_schema():
         "title": "A lab of maqet.qemu",
         "description": "Machines and networks that belong together, as the Ansible module maqet.qemu.maqet_lab brings them about.",
         **(lab | {"properties": described}),
-        "$defs": _or_null(_describe_all(shared, LAB_MACHINE, {**said, **words["machine"]}, "")),
+        "$defs": machine,
     }
 
 

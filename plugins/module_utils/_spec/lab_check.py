@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import lab_arguments
+from .condition import check_conditions
 from .declaration import OPTIONS
 from .lab_options import LAB
 from .option import normalize
@@ -26,6 +27,7 @@ def check_lab(definition: dict[str, Any]) -> None:
     validate(LAB, file)
     for path, source in _sources(file):
         normalize(OPTIONS, source, path)
+        check_conditions(source.get("ready", []), f"{path}.ready")
 
 
 def _said(value: Any) -> Any:
