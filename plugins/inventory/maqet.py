@@ -264,7 +264,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         told = {}
         for name, result in results.items():
             for words in result.get("warnings") or ():
-                self.display.warning(f"{name}: {words}")
+                # From ansible-core 2.19 on it is more than a text.
+                self.display.warning(f"{name}: {words if isinstance(words, str) else words.event.msg}")
             if isinstance(result.get("vms"), list):
                 told[name] = json.loads(json.dumps(result["vms"]))  # as it comes out of the cache: without Ansible's marks
                 continue

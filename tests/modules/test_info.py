@@ -20,7 +20,7 @@ def named(result):
 def test_filters(home):
     web, db = home.name("web"), home.name("db")
     results = home.play(
-        vm(web, state="present", labels={"role": "web", "tier": "1"}, **SMALL),
+        vm(web, state="present", labels={"role": "web", "tier": "1", "lab": "shop"}, **SMALL),
         vm(db, state="present", labels={"role": "db", "tier": "1"}, **SMALL),
         task("maqet_vm_info"),
         task("maqet_vm_info", name=[web, "nobody"]),
@@ -28,9 +28,13 @@ def test_filters(home):
         task("maqet_vm_info", labels={"tier": 1}),
         task("maqet_vm_info", labels={"role": "db", "tier": "2"}),
         task("maqet_vm_info", check=True),
+        task("maqet_vm_info", lab="shop"),
+        task("maqet_vm_info", lab="shop", labels={"role": "db"}, brief=True),
+        task("maqet_vm_info", name=[db], brief=True),
     )[2:]
     assert not any(result["changed"] or result["failed"] for result in results)
-    assert [set(named(result)) for result in results] == [{web, db}, {web}, {db}, {web, db}, set(), {web, db}]
+    assert [set(named(result)) for result in results] == [{web, db}, {web}, {db}, {web, db}, set(), {web, db}, {web}, set(), {db}]
+    assert (results[-3]["vms"][0]["lab"], results[-1]["vms"][0]["lab"], results[-1]["vms"][0]["status"]) == ("shop", "", "stopped")
 
 
 def test_nothing_is_known_and_nothing_is_made(home):
