@@ -24,7 +24,7 @@ from ._host.paths import SOCKET_PATH_MAX
 from ._host.probe import find_qemu, qemu_facts
 from ._spec.machine import default_arch, default_machine
 
-_TOOLS = ("qemu-img", "systemctl", "setsid", "swtpm", "virtiofsd", "vde_switch", "passt", "zstd")
+_TOOLS = ("qemu-img", "systemctl", "setsid", "swtpm", "virtiofsd", "vde_switch", "vde_plug", "dpipe", "passt", "zstd")
 _NEEDED = {"qemu-img": "Install qemu-utils (Debian) or qemu-img (Fedora)", "setsid": "Install util-linux"}
 _VERSIONS = {"qemu.qmp": ">=0.0.5,<0.1", "jsonschema": ">=4.10", "jeepney": ">=0.8", "pycdlib": ">=1.12", "PyYAML": ">=6"}
 _LIBRARIES = {name: name + version for name, version in _VERSIONS.items()}
@@ -47,6 +47,7 @@ def diagnose(arch: str | None, *, check: bool) -> dict[str, Any]:
         "limits": _limits(host),
         "paths": host.paths._asdict(),
     }
+    facts["networks"] = _networks(facts)
     facts["problems"] = _problems(facts)
     return facts
 
@@ -67,6 +68,11 @@ def _qemu(host: Host, arch: str, *, keep: bool) -> dict[str, Any]:
         "kvm": known["kvm"],
         "reason": "",
     }
+
+
+def _networks(facts: dict[str, Any]) -> dict[str, Any]:
+    switch = "vde" if facts["tools"]["vde_switch"] and "vde" in facts["qemu"]["netdevs"] else "hub"
+    return {"switch": switch, "links": switch == "vde" and bool(facts["tools"]["vde_plug"] and facts["tools"]["dpipe"] and _path("ssh"))}
 
 
 def _accelerators(arch: str) -> dict[str, Any]:

@@ -67,6 +67,10 @@ host:
       description: Programs and where they are. Null for those that are missing.
       type: dict
       sample: {qemu-img: /usr/bin/qemu-img, swtpm: null}
+    networks:
+      description: What networks of machines are made of here. C(switch) is C(vde) or C(hub); C(links) says whether they can be linked to other hosts.
+      type: dict
+      sample: {switch: vde, links: true}
     libraries:
       description: Python libraries of the interpreter that runs the modules, and their versions.
       type: dict

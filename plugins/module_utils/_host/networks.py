@@ -172,7 +172,7 @@ def _look(record: NetworkRecord) -> NetworkSeen:
         if not there:
             continue
         pids[name] = there.pid
-        same = name in wanted and programs.runs_as(there, wanted[name])
+        same = name in wanted and wanted[name].is_in(there.argv)
         if switch and there.start < switch.start:
             outlived.add(name)
         (runs if same and name not in outlived else stale).add(name)

@@ -45,9 +45,9 @@ _HINTS = {
 }
 # vde_switch ends when its standard input does, so that is a pipe whose other end is its own. dpipe makes a process group
 # (setpgrp(2)), which no leader of a session may.
-_SCRIPT = r"""dir=${0%/*} run=$2 pid=$2/$1.pid
-. "$dir/$1.command"
-case $1 in
+_SCRIPT = r"""name=$1 run=$2 pid=$2/$1.pid
+. "${0%/*}/$name.command"
+case $name in
 link-*)
     "$@" &
     echo $! >"$pid"
@@ -84,11 +84,6 @@ def living(run_dir: str, name: str) -> Living | None:
     # A pid that has become another process's names nothing of ours; a link's last words are for the other host.
     ours = any(run_dir in word or run_dir.rpartition("/")[2] in word for word in argv)
     return Living(pid, int(facts[19]), argv) if ours and facts[0] not in "ZX" else None
-
-
-def runs_as(found: Living, program: Program) -> bool:
-    """Whether its process has the program's arguments; which file a bare name leads to does not matter."""
-    return found.argv[1 : len(program.shown)] == program.shown[1:]
 
 
 def find_programs(record: NetworkRecord) -> None:
@@ -188,13 +183,22 @@ async def _end_process(run_dir: str, name: str) -> None:
         if not found:
             return
         with suppress(ProcessLookupError):
-            descriptor = os.pidfd_open(found.pid)
-            try:
-                if living(run_dir, name) == found:
-                    signal.pidfd_send_signal(descriptor, signal.SIGKILL if deadline.over else signal.SIGTERM)
-            finally:
-                os.close(descriptor)
+            _signal(run_dir, name, found, signal.SIGKILL if deadline.over else signal.SIGTERM)
         await asyncio.sleep(_PAUSE)
+
+
+def _signal(run_dir: str, name: str, found: Living, number: signal.Signals) -> None:
+    """To that process and no other that may have got its pid; dpipe's commands are a group of its own."""
+    descriptor = os.pidfd_open(found.pid)
+    try:
+        if living(run_dir, name) != found:
+            return
+        if os.getpgid(found.pid) == found.pid and name.startswith("link-"):
+            os.killpg(found.pid, number)
+        else:
+            signal.pidfd_send_signal(descriptor, number)
+    finally:
+        os.close(descriptor)
 
 
 def known(run_dir: str) -> list[str]:

@@ -38,10 +38,13 @@ class Program(NamedTuple):
     def kind(self) -> str:
         return self.name.partition("-")[0]
 
-    @property
-    def shown(self) -> list[str]:
-        """The arguments that its process has: dpipe becomes the last of its commands."""
-        return self.argv[len(self.argv) - self.argv[::-1].index("=") :] if self.argv[0] == "dpipe" else self.argv
+    def is_in(self, argv: list[str]) -> bool:
+        """Whether a process with these arguments is this program; which file a bare name leads to does not matter, and dpipe may
+        have become the last of its commands."""
+        if self.argv[0] != "dpipe":
+            return argv[1 : len(self.argv)] == self.argv[1:]
+        last = self.argv[len(self.argv) - self.argv[::-1].index("=") + 1 :]
+        return argv[-len(last) :] == last
 
 
 def programs(network: str, run_dir: str, medium: str, declared: dict[str, Any]) -> dict[str, Program]:
@@ -81,7 +84,11 @@ def uplink_parts(declared: dict[str, Any]) -> Iterator[Part]:
     """QEMU's user-mode network as the router of the subnet; machines without an address ask its DHCP."""
     subnet = declared["subnet"]
     backend: dict[str, Any] = {"type": "user", "id": UPLINK}
-    if subnet:
+    if ":" in subnet:
+        prefix, _slash, length = subnet.partition("/")
+        backend.update({"ipv4": False, "ipv6": True, "ipv6-prefix": prefix, "ipv6-prefixlen": int(length)})
+        backend.update({"ipv6-host": gateway_of(subnet, declared["gateway"]), "ipv6-dns": dns_of(subnet)})
+    elif subnet:
         dns = declared["dns"] if isinstance(declared["dns"], str) else next(iter(declared["dns"] or ()), "")
         gateway = gateway_of(subnet, declared["gateway"])
         backend.update(net=subnet, host=gateway, dns=_inside(subnet, dns), dhcpstart=dhcp_start(subnet))
@@ -100,6 +107,6 @@ def _link(run_dir: str, link: dict[str, Any]) -> list[str]:
     """Frames of both switches through one ssh; where the other one is, that host knows."""
     name = run_dir.rpartition("/")[2]
     places = '"$XDG_RUNTIME_DIR/maqet" "/run/user/$(id -u)/maqet" "/tmp/maqet-$(id -u)"'
-    there = f'for d in {places}; do test -S "$d/{name}/vde/ctl" && break; done; exec vde_plug "$d/{name}/vde"'
+    there = f'for d in {places}; do test -S "$d/{name}/vde/ctl" && exec vde_plug "$d/{name}/vde"; done; exit 1'
     options = [word for key, value in {**_SSH, **link.get("options", {})}.items() for word in ("-o", f"{key}={value}")]
     return ["dpipe", "vde_plug", f"{run_dir}/vde", "=", "ssh", "-T", *options, "--", link["ssh"], f"exec sh -c {shlex.quote(there)}"]

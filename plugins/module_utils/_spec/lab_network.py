@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 
 from .._errors import SpecError
 from .name import NAME_EXPECTS, NAME_PATTERN
+from .subnet import GUESTS
 
 # What a card's network may be that is none of the lab's.
 WORDS = ("user", "passt", "bridge", "tap")
 _OWN = ("switch", "mcast")
+# So many places after the one that a card's name gives are tried before all others.
+_NEAR = 4096
 _OF_A_DRIVER = {"uplink": ("switch", "hub"), "links": ("switch", "hub"), "interface": ("bridge",), "mcast": ("mcast",)}
 
 
@@ -268,11 +271,10 @@ def _is_host(text: str, subnet: Any) -> bool:
 
 
 def _candidates(card: str, subnet: Any) -> Iterator[str]:
-    """The first two are where an uplink would be: they come last."""
+    """The first two are where an uplink would be, and from its last ones it gives to who asks it: they come last."""
     room = _room(subnet)
-    low = 2 if room > 4 else 0
+    low, high = (2 if room > 4 else 0), (room - GUESTS if room > 2 * GUESTS else room)
     start = int(hashlib.sha256(card.encode()).hexdigest()[:12], 16)
-    for step in range(room - low):
-        yield _nth(subnet, low + (start + step) % (room - low))
-    for position in range(low):
-        yield _nth(subnet, position)
+    places = [low + (start + step) % (room - low) for step in range(min(room - low, _NEAR))]
+    yield from (_nth(subnet, place) for place in places if place < high)
+    yield from (_nth(subnet, place) for place in (*range(low, room), *range(low)))

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 # libslirp's DHCP server has that many to give away (NB_BOOTP_CLIENTS).
-_GUESTS = 16
+GUESTS = 16
 
 
 def gateway_of(subnet: str, gateway: str = "") -> str:
@@ -29,4 +29,4 @@ def dhcp_start(subnet: str) -> str:
     import ipaddress
 
     network = ipaddress.ip_network(subnet)
-    return str(network[-1 - min(_GUESTS, network.num_addresses // 2 - 1)])
+    return str(network[-1 - min(GUESTS, network.num_addresses // 2 - 1)])

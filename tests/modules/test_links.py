@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One segment on two hosts. The other one is this user's other runtime directory, behind an ssh server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.maqet.qemu.plugins.module_utils._errors import HostError
+from ansible_collections.maqet.qemu.tests.harness import look
+from ansible_collections.maqet.qemu.tests.harness.home import Home
+from ansible_collections.maqet.qemu.tests.harness.network import Tap, network
+from ansible_collections.maqet.qemu.tests.harness.sshd import Sshd, find_sshd
+from ansible_collections.maqet.qemu.tests.modules.test_networks import actions, card, settled
+
+
+@pytest.fixture
+def far(tmp_path):
+    scratch = Home(tmp_path / "far")
+    scratch.runtime = Path(tempfile.mkdtemp(prefix="maqet-far-"))
+    yield scratch
+    scratch.close()
+    shutil.rmtree(scratch.runtime)
+
+
+@pytest.fixture
+def server(far, tmp_path):
+    if not find_sshd()[0]:
+        pytest.skip("the host has no ssh server, and Debian's package works only where it is installed")
+    sshd = Sshd(tmp_path / "sshd", far.runtime)
+    yield sshd
+    sshd.close()
+
+
+def ssh_of(home, name):
+    """The pid of the link's ssh."""
+    place = f"/{home.net_sockets(name).name}/vde"
+    found = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and is_ssh(look.command_line(entry), place)]
+    assert len(found) < 2
+    return found[0] if found else None
+
+
+def is_ssh(argv, place):
+    return argv[:1] == ["ssh"] and place in argv[-1]
+
+
+def test_a_link(home, far, server, supervisor):
+    """Frames pass through ssh, again after it ended, again after the far switch ended; the task does not wait for the far end."""
+    name, wish = home.network(), {"supervisor": supervisor, "links": {"far": {"ssh": server.destination, "options": server.options}}}
+    far._networks.append(name)
+    assert actions(network(home, name, **wish)) == ["define_network", "start_switch", "start_link"]
+    network(far, name, supervisor="process")
+    a, b = home.name("a"), far.name("b")
+    home.started(a, "process", nics=[card(name)])
+    far.started(b, "process", nics=[card(name)])
+    near, other = Tap(home, a, "lan", 0), Tap(far, b, "lan", 1)
+    look.wait_until(lambda: passes(home, name, wish, near, other, "first"), 30)
+    assert other.send("back") is None and near.hears("back")
+    settled(home, name, **wish)
+    before = ssh_of(home, name)
+    os.kill(before, signal.SIGKILL)
+    look.wait_until(lambda: ssh_of(home, name) != before)
+    look.wait_until(lambda: passes(home, name, wish, near, other, "second"), 30)
+    assert ssh_of(home, name) not in (None, before)
+    assert actions(network(home, name, **{**wish, "links": {}})) == ["define_network", "stop_link"]
+    look.wait_until(lambda: ssh_of(home, name) is None)
+    near.send("third")
+    assert not other.hears("third")
+    for tap in (near, other):
+        tap.close()
+
+
+def passes(home, name, wish, near, other, word):
+    """Without systemd nobody but the next task starts it again."""
+    if wish["supervisor"] == "process":
+        network(home, name, **wish)
+    near.send(word)
+    return other.hears(word)
+
+
+def test_a_hub_has_no_links(home):
+    with pytest.raises(HostError, match="links: a hub cannot be linked to other hosts") as caught:
+        network(home, home.network(), driver="hub", links={"far": {"ssh": "me@far"}})
+    assert "vde-switch and vdeplug" in caught.value.hint
