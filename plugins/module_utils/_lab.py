@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +104,20 @@ class _Run:
         """With addresses for the cards that name none: those that they have had since they came."""
         if not any(network.subnet for network in lab.networks.values()):
             return lab
-        known: dict[str, dict[str, str]] = {name: dict(record.addresses) for name, record in self.host.store.networks().items() if name in lab.networks}
+        stored = self.host.store.networks(list(lab.networks))
+        known = {name: {**self._worn(cards), **(stored[name].addresses if name in stored else {})} for name, cards in lab.addresses.items()}
         return allot(lab, known)
+
+    def _worn(self, cards: Iterable[str]) -> dict[str, str]:
+        """The addresses that these cards, ``<machine>/<nic>``, were declared with last."""
+        worn = {}
+        for card in cards:
+            name, _slash, nic = card.partition("/")
+            declared = self.records[name].raw.get("nics", ()) if name in self.records else ()
+            address = next((item.get("address") for item in declared if item["name"] == nic), None)
+            if address:
+                worn[card] = address.partition("/")[0]
+        return worn
 
     def _warn(self) -> list[str]:
         new = [machine for name, machine in self.lab.machines.items() if name in self.chosen and name not in self.records and self.task.has(machine)]
