@@ -9,14 +9,18 @@ One test, since each boot takes half a minute under emulation.
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pytest
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.record import Record
 from ansible_collections.maqet.qemu.tests.harness import look
 from ansible_collections.maqet.qemu.tests.harness.debian import find_debian
 from ansible_collections.maqet.qemu.tests.harness.home import vm
+from ansible_collections.maqet.qemu.tests.harness.inventory import Inventory
 
 SECONDS = 300
+SSH_OPTIONS = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "IdentitiesOnly=yes", "ConnectTimeout=60"]
 CREDENTIAL = "one line\nand another, ümläut"
 
 
@@ -61,8 +65,7 @@ class Guest:
         look.wait_until(lambda: log.read_text(errors="replace").count(words) >= count, SECONDS)
 
     def sh(self, script):
-        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "IdentitiesOnly=yes", "ConnectTimeout=60"]
-        argv = ["ssh", "-i", str(self.key), "-p", str(self.port), *(f"-o{option}" for option in options), "debian@127.0.0.1", "sudo sh -e"]
+        argv = ["ssh", "-i", str(self.key), "-p", str(self.port), *(f"-o{option}" for option in SSH_OPTIONS), "debian@127.0.0.1", "sudo sh -e"]
         done = subprocess.run(argv, input=script, capture_output=True, text=True, timeout=SECONDS, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -86,6 +89,7 @@ def test_first_boots(home, guests):
     assert home.play(vm(anew.name, state="paused"))["vm"]["status"] == "paused"
     stays.await_boot()
     looks_as_declared(stays)
+    is_reached_by_the_inventory(stays)
     kept = stays.sh("echo kept >/root/kept; sync; cat /var/lib/cloud/data/instance-id /etc/machine-id").split()
 
     # By default nothing happens now, on_restart_needed or not.
@@ -139,3 +143,23 @@ def looks_as_declared(guest):
     assert seen["status"] == "status: done"
     (pid,) = guest.home.qemus(guest.name)
     assert "ümläut" not in repr(look.command_line(pid)) and "xxxxx" not in repr(look.command_line(pid))
+
+
+def is_reached_by_the_inventory(guest):
+    """By its forwarded port; and as a hypervisor itself, with a machine whose port is on its loopback, through it. That one's port is
+    the guest's own sshd, so that nothing more is booted."""
+    inner, folder = "inner", "/home/debian/.local/share/maqet/vms/inner"
+    lan = {"network": "user", "mac": None, "address": None, "forwards": {"tcp/22": {"host": "22", "guest": 22, "protocol": "tcp", "listen": "127.0.0.1"}}}
+    record = Record(inner, "process", folder, "/run/user/1000/maqet/inner", declared={"nics": {"lan": lan}})
+    guest.sh(f"mkdir -p {folder}; echo '{json.dumps(record.dump())}' >{folder}/machine.json; chown -R debian: /home/debian")
+    options = " ".join(f"-o {option}" for option in SSH_OPTIONS)
+    login = {"ansible_user": "debian", "ansible_ssh_private_key_file": str(guest.key), "ansible_ssh_extra_args": options}
+    own = {"compose": {name: f"'{value}'" for name, value in login.items()}}
+    inventory = Inventory(guest.home)
+    done = inventory.run("-i", inventory.file(**own), guest.name, "-m", "ansible.builtin.command", "-a", "hostname", program="ansible", ANSIBLE_TIMEOUT="100")
+    assert done.returncode == 0 and guest.name.replace("_", "-") in done.stdout, done.stdout + done.stderr
+    there = {"ansible_host": "127.0.0.1", "ansible_port": guest.port, "ansible_python_interpreter": "/usr/bin/python3", **login}
+    file = inventory.file("hv.maqet.yml", hypervisors={"hv": there}, timeout=120, **own)
+    done = inventory.run("-i", file, inner, "-m", "ansible.builtin.raw", "-a", "hostname; echo $SSH_CONNECTION", program="ansible", ANSIBLE_TIMEOUT="100")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert guest.name.replace("_", "-") in done.stdout and "127.0.0.1 22" in done.stdout
