@@ -49,12 +49,17 @@ class Member:
 
 @dataclass(repr=False, eq=False)
 class LabOutcome:
-    """What became of a lab, by full names."""
+    """What became of a lab, by full names.
+
+    :param ends: of each machine whose turn it was, why those that depend on it cannot go on; addresses: of its cards.
+    """
 
     name: str
     members: dict[str, Member] = field(default_factory=dict)
     networks: dict[str, Member] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    ends: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -131,8 +136,9 @@ class _Run:
 
     async def run(self) -> LabOutcome:
         self.ends = {name: asyncio.get_running_loop().create_future() for name in self.lab.machines}
-        mine = [machine for name, machine in self.lab.machines.items() if name in self.chosen and self.task.has(machine)]
-        leaving = {*self.gone, *(machine.name for machine in mine if self.task.state == "absent")}
+        here = [machine for name, machine in self.lab.machines.items() if name in self.chosen and self.task.has(machine)]
+        mine = [machine for machine in here if self.task.now(machine)]
+        leaving = {*self.gone, *(machine.name for machine in here if self.task.state == "absent")}
         self.host.leaving |= leaving
         try:
             if self.task.state != "absent":
@@ -141,12 +147,18 @@ class _Run:
             await asyncio.gather(*(self._remove(name) for name in sorted(self.gone)))
             others = [self._look(name) for name in self.lab.machines if name not in {machine.name for machine in mine}]
             await asyncio.gather(*others, *(self._bring(machine) for machine in mine))
-            if self.task.state == "absent" or self.task.prune:
+            if (self.task.state == "absent" or self.task.prune) and self.task.is_last(here):
                 await self._end_networks()
         finally:
             await self.host.close()
+        self.outcome.ends = {name: end.result() for name, end in self.ends.items() if self.task.now(self.lab.machines[name])}
+        self.outcome.addresses = self._addresses()
         self.outcome.members = {name: self.outcome.members[name] for name in [*self.lab.machines, *sorted(self.gone)] if name in self.outcome.members}
         return self.outcome
+
+    def _addresses(self) -> dict[str, list[str]]:
+        cards = {name: machine.raw.get("nics", ()) for name, machine in self.lab.machines.items()}
+        return {name: [card["address"].partition("/")[0] for card in nics if card.get("address")] for name, nics in cards.items()}
 
     async def _bring(self, machine: LabMachine) -> None:
         member = self._member(machine.name)
@@ -204,6 +216,8 @@ class _Run:
             why = self.task.elsewhere.get(name, "")
             if name in self.records and self.records[name].lab == self.lab.name:
                 await self.engine.attempt(self._member(name).outcome, lambda outcome: _misplaced(machine))
+        elif not self.task.now(machine):
+            why = self.task.elsewhere.get(name, "")
         elif self.task.state == "started" and any(name in self.waits[other] for other in self.chosen if other in self.waits):
             outcome = await self.engine.attempt(Outcome(name), lambda outcome: self._find_ready(machine, outcome))
             why = str(outcome.error or "")
@@ -247,7 +261,7 @@ class _Run:
                     gateway=network.gateway,
                     dns=network.dns,
                     uplink=network.uplink,
-                    links=network.links,
+                    links=network.links if self.task.links is None else self.task.links.get(network.name, {}),
                     addresses=self.lab.addresses.get(network.name, {}),
                     hosts=hosts.get(network.name, {}),
                     supervisor=self.task.supervisor,

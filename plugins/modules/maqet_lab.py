@@ -87,17 +87,26 @@ options:
     default: auto
   hosts:
     description:
-      - What the lab file calls the host that the module runs on. Set by the action plugin, as the two below.
+      - What the lab file calls the host that the module runs on. Set by the action plugin, as those below.
     type: list
     elements: str
   elsewhere:
     description:
-      - What became of machines on other hosts, empty for those that are ready.
+      - What became of machines on other hosts, and of those of this one in runs before, empty for those that are ready.
     type: dict
     default: {}
+  wave:
+    description:
+      - The machines of this host whose turn it is, when those on other hosts depend on some and others on those.
+    type: list
+    elements: str
+  links:
+    description:
+      - Which switches of other hosts those of this one are joined to, by network.
+    type: dict
   progress:
     description:
-      - The file that is told what is being done.
+      - The file that is told what is being done, while the module runs.
     type: path
 extends_documentation_fragment:
   - maqet.qemu.attributes
@@ -193,6 +202,10 @@ vms:
     ready:
       description: Seconds from its start until it was ready. Null for one without conditions.
       type: float
+    addresses:
+      description: Those that it has on networks of the lab, and that its cards were given.
+      type: list
+      elements: str
     skipped:
       description: Why it was left alone, such as the name of the machine that it depends on and that failed. Null otherwise.
       type: str
@@ -206,6 +219,7 @@ vms:
       pending_restart: []
       vm: {name: shop-db, status: running}
       ready: 4.2
+      addresses: [10.10.0.10]
       skipped: null
       error: null
 networks:
@@ -221,6 +235,7 @@ networks:
 """
 
 from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine, Outcome
+from ansible_collections.maqet.qemu.plugins.module_utils._host.progress import Teller
 from ansible_collections.maqet.qemu.plugins.module_utils._host.room import affordable
 from ansible_collections.maqet.qemu.plugins.module_utils._lab import LabOutcome, LabTask, run_lab
 from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, diff, run
@@ -239,6 +254,8 @@ ARGUMENTS = {
     "supervisor": {"type": "str", "choices": ["auto", "systemd", "process"], "default": "auto"},
     "hosts": {"type": "list", "elements": "str"},
     "elsewhere": {"type": "dict", "default": {}},
+    "wave": {"type": "list", "elements": "str"},
+    "links": {"type": "dict"},
     "progress": {"type": "path"},
 }
 
@@ -252,26 +269,28 @@ def work(module: Module, check: bool) -> dict:
         limit=tuple(params["limit"]),
         hosts=None if params["hosts"] is None else tuple(params["hosts"]),
         elsewhere=params["elsewhere"],
+        wave=None if params["wave"] is None else tuple(params["wave"]),
+        links=params["links"],
         on_restart_needed=params["on_restart_needed"],
         timeout=params["timeout"],
         shutdown_timeout=params["shutdown_timeout"],
         force=params["force"],
         supervisor=params["supervisor"],
     )
-    done = run_lab(params["definition"], task, engine=engine(params), check=check)
-    result = shown(done, check)
+    teller = Teller(params["progress"]) if params["progress"] else None
+    try:
+        done = run_lab(params["definition"], task, engine=engine(params, teller), check=check)
+    finally:
+        if teller:
+            teller.end()
+    result = {**shown(done, check), **({"told": teller.told} if teller else {}), **({} if task.hosts is None else {"ends": done.ends})}
     if done.failed:
         module.fail_json(msg=failure(done), **result)
     return result
 
 
-def engine(params: dict) -> Engine:
-    tell = None
-    if params["progress"]:
-        from ansible_collections.maqet.qemu.plugins.module_utils._host.progress import teller
-
-        tell = teller(params["progress"])
-    made = Engine(parallel=params["parallel"] or 0, tell=tell)
+def engine(params: dict, teller: Teller | None) -> Engine:
+    made = Engine(parallel=params["parallel"] or 0, tell=teller)
     made.parallel = params["parallel"] or affordable(made.parallel)
     return made
 
@@ -279,7 +298,10 @@ def engine(params: dict) -> Engine:
 def shown(done: LabOutcome, check: bool) -> dict:
     """The task's result."""
     summary = done.summary(check=check)
-    members = {name: described(member.outcome, member.kind, ready=member.ready, skipped=member.skipped or None) for name, member in done.members.items()}
+    members = {
+        name: described(member.outcome, member.kind, ready=member.ready, skipped=member.skipped or None, addresses=done.addresses.get(name, []))
+        for name, member in done.members.items()
+    }
     networks = {name: described(network.outcome, network.kind) for name, network in done.networks.items()}
     outcomes = {name: member.outcome for name, member in (*done.networks.items(), *done.members.items())}
     diffs = [part for name, outcome in outcomes.items() for part in diff(name, outcome)]

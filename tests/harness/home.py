@@ -92,7 +92,7 @@ class Home:
         """The results of the tasks, run by one ansible-playbook."""
         return self.end(self.begin(*tasks, **variables))
 
-    def begin(self, *tasks, **variables):
+    def begin(self, *tasks, stdout=subprocess.PIPE, **variables):
         """An ansible-playbook that runs the tasks; :meth:`end` waits for it."""
         self._plays += 1
         file = self.desk / f"play-{self._plays}.json"
@@ -100,7 +100,7 @@ class Home:
         settings = {"ANSIBLE_STDOUT_CALLBACK": "results", "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS), "ANSIBLE_LOCALHOST_WARNING": "false"}
         program = shutil.which("ansible-playbook", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         env = {**self.environment, **settings, "ANSIBLE_HOME": str(self.desk / "ansible"), **variables}
-        return subprocess.Popen([program, str(file)], env=env, cwd=self.desk, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen([program, str(file)], env=env, cwd=self.desk, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
     @staticmethod
     def end(process):

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from .._errors import RefusedError, SpecError
@@ -34,7 +34,9 @@ class LabTask(NamedTuple):
 
     :param limit: keys or names of the machines that it is about; none: all.
     :param hosts: what the lab file calls this host ("" where a machine names none); None: all machines are this host's.
-    :param elsewhere: what became of machines of other hosts before: "" is ready, else why it is not.
+    :param elsewhere: what became of machines of other hosts, and of other waves, before: "" is ready, else why it is not.
+    :param wave: names of the machines whose turn it is; None: of all. See :func:`waves`.
+    :param links: by network's name, which other hosts' switches its switch here is joined to; None: what the lab file says.
     """
 
     state: str = "started"
@@ -42,6 +44,8 @@ class LabTask(NamedTuple):
     limit: tuple[str, ...] = ()
     hosts: tuple[str, ...] | None = None
     elsewhere: dict[str, str] = {}
+    wave: tuple[str, ...] | None = None
+    links: dict[str, Any] | None = None
     on_restart_needed: str = "defer"
     timeout: float = 60
     shutdown_timeout: float = 60
@@ -51,6 +55,14 @@ class LabTask(NamedTuple):
     def has(self, machine: LabMachine) -> bool:
         """Whether the machine is this host's."""
         return self.hosts is None or machine.host in self.hosts
+
+    def now(self, machine: LabMachine) -> bool:
+        """Whether it is the machine's turn, too."""
+        return self.has(machine) and (self.wave is None or machine.name in self.wave)
+
+    def is_last(self, machines: Iterable[LabMachine]) -> bool:
+        """Whether no other wave of this host comes."""
+        return all(self.now(machine) or machine.name in self.elsewhere for machine in machines if self.has(machine))
 
     def wish(self, machine: LabMachine, lab: str) -> Wish:
         return self._wish(machine.name, machine.raw, self.state, machine.timeout, machine.shutdown_timeout)._replace(lab=lab)
@@ -103,6 +115,26 @@ def before(lab: Lab, state: str) -> dict[str, tuple[str, ...]]:
         for other in machine.depends_on:
             waits[other] += (name,)
     return waits
+
+
+def waves(lab: Lab, state: str, names: Iterable[str], host_of: Callable[[LabMachine], str]) -> list[dict[str, list[str]]]:
+    """The machines in turns, by host: what each waits for on other hosts was in a turn before its own.
+
+    :param names: those that the task is about. What they wait for is looked at too.
+    """
+    waits, wanted = before(lab, state), list(names)
+    seen = {other for name in wanted for other in waits[name]} if state == "started" else set()
+    hosts = {name: host_of(machine) for name, machine in lab.machines.items() if name in {*wanted, *seen}}
+    turns, moved = dict.fromkeys(hosts, 0), True
+    while moved:
+        moved = False
+        for name in wanted:
+            turn = max((turns[other] + (hosts[other] != hosts[name]) for other in waits[name] if other in hosts), default=0)
+            moved, turns[name] = moved or turn > turns[name], max(turn, turns[name])
+    found: list[dict[str, list[str]]] = [{} for _turn in range(max(turns.values(), default=-1) + 1)]
+    for name, turn in turns.items():
+        found[turn].setdefault(hosts[name], []).append(name)
+    return found
 
 
 def check_owner(lab: str, record: Record | None) -> None:

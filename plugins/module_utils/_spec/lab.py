@@ -50,12 +50,14 @@ class Lab(NamedTuple):
     :param machines: by whole name, in the order of the file; networks: by whole name.
     :param addresses: by network's name, of each card on one that has a subnet: ``<machine>/<nic>``, and its address,
         which is empty until :func:`allot` gave it one.
+    :param hosts: all that the file puts machines on, also none of late (``count: 0``).
     """
 
     name: str
     machines: dict[str, LabMachine]
     networks: dict[str, LabNetwork]
     addresses: dict[str, dict[str, str]]
+    hosts: tuple[str, ...] = ()
 
 
 def merge_definitions(definitions: list[dict[str, Any]]) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def compile_lab(definition: dict[str, Any]) -> Lab:
                 other = machines[machine.name].key
                 raise SpecError(f"vms.{key}", f"is called {machine.name}, as one of vms.{other} is", hint="Give it another key or name")
             machines[machine.name] = machine
-    return Lab(name, machines, *cards.done())
+    return Lab(name, machines, *cards.done(), tuple(dict.fromkeys(vm.own.get("host", "") for vm in vms.values())))
 
 
 def allot(lab: Lab, known: dict[str, dict[str, str]]) -> Lab:
