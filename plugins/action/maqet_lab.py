@@ -32,7 +32,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             arguments["definition"] = self._read(sources if isinstance(sources, list) else str(sources).split(","))
         result = self._everywhere(arguments, task_vars) if _names_hosts(arguments.get("definition")) else self._here(arguments, task_vars)
         if result.get("vms") and is_long() and is_watched(self._task):
-            show_table(result["vms"], check=self._task.check_mode)
+            show_table(result["vms"], planned=bool(result.get("planned")))
         return result
 
     def _here(self, arguments: dict[str, Any], task_vars: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 job = {**arguments, **more}
                 jobs[host] = partial(run_on, self, host, job, task_vars) if host else partial(self._here, job, task_vars)
             run.add(side_by_side(jobs))
-        return run.result(check=self._task.check_mode)
+        return run.result()
 
     def _read(self, sources: list[str]) -> dict[str, Any]:
         """The lab of these files."""

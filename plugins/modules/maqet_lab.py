@@ -179,6 +179,11 @@ summary:
   returned: always
   type: str
   sample: 3 to create, 1 to change, 1 pending restart, 12 unchanged
+planned:
+  description: Whether all this would be done, and was not, since the task ran in check mode.
+  returned: always
+  type: bool
+  sample: false
 vms:
   description: Each machine by its name.
   returned: always
@@ -202,6 +207,9 @@ vms:
     ready:
       description: Seconds from its start until it was ready. Null for one without conditions.
       type: float
+    host:
+      description: The hypervisor that it is on, where the lab names any. Null for the host where the task runs.
+      type: str
     addresses:
       description: Those that it has on networks of the lab, and that its cards were given.
       type: list
@@ -223,7 +231,8 @@ vms:
       skipped: null
       error: null
 networks:
-  description: Each network of the lab that has a switch on this host, by its name. The same keys, without C(ready) and C(skipped).
+  description: Each network of the lab that has a switch on this host, by its name. The same keys, without C(ready), C(skipped) and C(addresses). One that
+    is on several hosts is there once more for each further one, as C(<name>@<host>).
   returned: always
   type: dict
   sample:
@@ -309,6 +318,7 @@ def shown(done: LabOutcome, check: bool) -> dict:
         "changed": done.changed,
         "lab": done.name,
         "summary": summary,
+        "planned": check,
         "vms": members,
         "networks": networks,
         "warnings": [*done.warnings, *warned(outcomes)],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import multiprocessing
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -21,7 +21,7 @@ from ansible.utils.display import Display
 from ansible.utils.unsafe_proxy import wrap_var
 
 # What a task says of itself and not of its action.
-_OURS = {"loop": None, "loop_with": None, "register": None, "until": [], "retries": None, "when": [], "changed_when": [], "failed_when": []}
+_OURS: dict[str, Any] = {"loop": None, "loop_with": None, "register": None, "until": [], "retries": None, "when": [], "changed_when": [], "failed_when": []}
 _OURS.update(run_once=False, ignore_errors=None, ignore_unreachable=None, delegate_facts=None, notify=None)
 
 
@@ -42,11 +42,12 @@ def run_on(action: ActionBase, host: str, arguments: dict[str, Any], task_vars: 
     return result
 
 
-def side_by_side(runs: dict[str, Callable[[], dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+def side_by_side(runs: Mapping[str, Callable[[], dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     """The result of each, in a process of its own: neither plugins nor templates of Ansible are made for threads."""
     fork = multiprocessing.get_context("fork")
     results: dict[str, dict[str, Any]] = {}
-    pipes, processes = {}, []
+    pipes: dict[Any, str] = {}
+    processes: list[Any] = []
     try:
         for name, run in runs.items():
             ours, theirs = fork.Pipe(duplex=False)
@@ -55,7 +56,8 @@ def side_by_side(runs: dict[str, Callable[[], dict[str, Any]]]) -> dict[str, dic
             processes[-1].start()
             theirs.close()
         while pipes:
-            for pipe in wait(pipes):
+            ready: list[Any] = wait(list(pipes))
+            for pipe in ready:
                 try:
                     results[pipes[pipe]] = pipe.recv()
                 except EOFError:

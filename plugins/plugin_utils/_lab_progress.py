@@ -140,9 +140,9 @@ def _plain(text: Any) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in first)[:_WIDTH]
 
 
-def show_table(vms: dict[str, dict[str, Any]], *, check: bool) -> None:
+def show_table(vms: dict[str, dict[str, Any]], *, planned: bool) -> None:
     """Each machine in a line."""
-    words = KINDS if check else {}
+    words = KINDS if planned else {}
     rows = [("NAME", "STATE", "ADDRESS", "READY", "RESULT"), *(_row(name, vm, words.get(vm["result"], vm["result"])) for name, vm in vms.items())]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     display, colors = Display(), {"failed": constants.COLOR_ERROR, "skipped": constants.COLOR_SKIP, "unchanged": constants.COLOR_OK}

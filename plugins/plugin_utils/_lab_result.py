@@ -15,7 +15,8 @@ class Merged:
     """:param ends: of each machine that had its turn, why those that depend on it cannot go on, or ""."""
 
     def __init__(self, lab: str) -> None:
-        self.lab, self.changed, self.ends = lab, False, {}  # type: str, bool, dict[str, str]
+        self.lab, self.changed, self.planned = lab, False, False
+        self.ends: dict[str, str] = {}
         self.vms: dict[str, dict[str, Any]] = {}
         self.networks: dict[str, dict[str, Any]] = {}
         self.diffs: list[Any] = []
@@ -31,6 +32,7 @@ class Merged:
             self._lose(host, names, result)
             return
         self.changed = self.changed or bool(result.get("changed"))
+        self.planned = self.planned or bool(result.get("planned"))
         self.diffs += [part for part in result.get("diff") or () if not _is_summary(part, self.lab)]
         self.ends.update(result.get("ends") or {})
         for name, vm in result["vms"].items():
@@ -56,13 +58,21 @@ class Merged:
         self.vms[name] = {"result": "failed", "actions": [], "pending_restart": [], "vm": {}, "ready": None, "addresses": [], "skipped": None, "error": error}
         self.vms[name]["host"], self.ends[name] = host or None, self.lost[host]
 
-    def result(self, order: list[str], *, check: bool) -> dict[str, Any]:
+    def result(self, order: list[str]) -> dict[str, Any]:
         """As the module's own."""
         vms = {name: self.vms[name] for name in [*order, *sorted(set(self.vms) - set(order))] if name in self.vms}
         waiting = [bool(vm["pending_restart"]) for vm in vms.values()]
         kinds = [vm["result"] for vm, waits in zip(vms.values(), waiting) if not waits or vm["result"] != "unchanged"]
-        said = summary(kinds, sum(waiting), check=check)
-        result = {"changed": self.changed, "lab": self.lab, "summary": said, "vms": vms, "networks": self.networks, "warnings": self.warnings}
+        said = summary(kinds, sum(waiting), check=self.planned)
+        result = {
+            "changed": self.changed,
+            "lab": self.lab,
+            "summary": said,
+            "planned": self.planned,
+            "vms": vms,
+            "networks": self.networks,
+            "warnings": self.warnings,
+        }
         result["diff"] = [*self.diffs, {"prepared": f"{self.lab}: {said}\n"}] if self.diffs else []
         words = self._failure(vms)
         return {**result, "failed": True, "msg": words} if words else result

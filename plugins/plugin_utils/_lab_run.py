@@ -78,8 +78,8 @@ class LabRun:
         for host, result in results.items():
             self._merged.add(host, self._turn[host], result)
 
-    def result(self, *, check: bool) -> dict[str, Any]:
-        return self._merged.result(list(self.lab.machines), check=check)
+    def result(self) -> dict[str, Any]:
+        return self._merged.result(list(self.lab.machines))
 
     def _join(self, network: LabNetwork) -> None:
         """The network's switches to that of the first host that others can reach."""
