@@ -39,7 +39,10 @@ def test_this_host(home):
     )
     inventory = Inventory(home)
     groups, hosts = inventory.read(
-        compose={"letters": "maqet_lab | length", "nothing": "nosuch"}, groups={"linked": "maqet_connect is not none"}, keyed_groups=[{"key": "maqet_connect"}]
+        connect=["forward", "address", "agent"],
+        compose={"letters": "maqet_lab | length", "nothing": "nosuch"},
+        groups={"linked": "maqet_connect is not none"},
+        keyed_groups=[{"key": "maqet_connect"}],
     )
     assert groups["maqet_machines"] == set(hosts) == {web, db, odd} and groups["linked"] == {web, odd} and inventory.warnings == ""
     assert (groups["lab_shop_a"], groups["label_role_web"], groups["state_running"], groups["state_stopped"]) == ({web}, {web}, {web}, {db, odd})
