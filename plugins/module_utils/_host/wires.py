@@ -57,14 +57,14 @@ async def connect(host: Host, record: Record, *, as_before: bool, deadline: Dead
 
     :param as_before: for saved memory: the guest's seed stays as it is.
     """
-    wanted = switches(record.declared)
+    wanted = switches((as_before and record.applied) or record.declared)
     if wanted or "switches" in record.identity:
         networks = host.store.networks(sorted(set(wanted.values())))
         record.identity["switches"] = {name: network.site for name, network in networks.items()}
         if not as_before:
             record.identity["neighbours"] = _neighbours(wanted, networks)
         record.wired = {}
-        await rewire(host, record, list(wanted), deadline)
+        await _wire(host, record, wanted, deadline)
 
 
 def _neighbours(wanted: dict[str, str], networks: dict[str, NetworkRecord]) -> dict[str, str]:
@@ -77,13 +77,16 @@ def _neighbours(wanted: dict[str, str], networks: dict[str, NetworkRecord]) -> d
 
 async def rewire(host: Host, record: Record, nics: list[str], deadline: Deadline) -> None:
     """Before cards are connected: a hub listens for them, and the record says what they are connected to."""
-    wanted = switches(record.declared)
-    for nic in nics:
-        site = record.identity.get("switches", {}).get(wanted.get(nic))
+    await _wire(host, record, {nic: name for nic, name in switches(record.declared).items() if nic in nics}, deadline)
+
+
+async def _wire(host: Host, record: Record, wanted: dict[str, str], deadline: Deadline) -> None:
+    for nic, name in wanted.items():
+        site = record.identity.get("switches", {}).get(name)
         if not site:
             continue
         if site["medium"] == "hub":
-            await _open_port(host, record, nic, wanted[nic], deadline)
+            await _open_port(host, record, nic, name, deadline)
         record.wired[nic] = _who(site["path"]) or ""
 
 
