@@ -169,11 +169,30 @@ async def stop(host: Host, record: NetworkRecord, name: str) -> None:
     """See that it has ended and is not started again; with the switch ends all that is bound to it."""
     if record.supervisor == "systemd":
         await _systemd(host, record).stop(record.unit_of(name))
+    else:
+        _end_scripts(record, name)
     names = known(record.run_dir) if name == SWITCH else [name]
     for each in names:
         await _end_process(record.run_dir, each)
         with suppress(FileNotFoundError):
             os.unlink(f"{record.run_dir}/{each}.pid")
+
+
+def _end_scripts(record: NetworkRecord, name: str) -> None:
+    """Those that a task which was killed had just started, and that have not left their pids yet."""
+
+    def is_one(pid: int) -> bool:
+        words = command_line_of(pid)[-3:]
+        return words[:1] == [f"{record.directory}/unit.sh"] and words[2:] == [record.run_dir] and name in (SWITCH, words[1])
+
+    for pid in filter(is_one, map(int, filter(str.isdigit, os.listdir("/proc")))):
+        with suppress(ProcessLookupError):
+            descriptor = os.pidfd_open(pid)
+            try:
+                if is_one(pid):
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            finally:
+                os.close(descriptor)
 
 
 async def _end_process(run_dir: str, name: str) -> None:
