@@ -68,6 +68,10 @@ class Sshd:
         self.destination = f"{getpass.getuser()}@127.0.0.1"
         self.options = {"Port": self.port, "IdentityFile": str(self.folder / "key"), "UserKnownHostsFile": str(self.folder / "known")}
 
+    @property
+    def log(self):
+        return (self.folder / "log").read_text()
+
     def close(self):
         self._process.terminate()
         self._process.wait()

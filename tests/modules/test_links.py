@@ -56,6 +56,7 @@ def test_a_link(home, far, server, supervisor):
     name, wish = home.network(), {"supervisor": supervisor, "links": {"far": {"ssh": server.destination, "options": server.options}}}
     far._networks.append(name)
     assert actions(network(home, name, **wish)) == ["define_network", "start_switch", "start_link"]
+    look.wait_until(lambda: "Accepted" in server.log)  # there is no switch yet: it comes to nothing
     network(far, name, supervisor="process")
     a, b = home.name("a"), far.name("b")
     home.started(a, "process", nics=[card(name)])

@@ -106,7 +106,8 @@ def _inside(subnet: str, dns: str) -> str:
 def _link(run_dir: str, link: dict[str, Any]) -> list[str]:
     """Frames of both switches through one ssh; where the other one is, that host knows."""
     name = run_dir.rpartition("/")[2]
-    places = '"$XDG_RUNTIME_DIR/maqet" "/run/user/$(id -u)/maqet" "/tmp/maqet-$(id -u)"'
-    there = f'for d in {places}; do test -S "$d/{name}/vde/ctl" && exec vde_plug "$d/{name}/vde"; done; exit 1'
+    # As find_runtime() of that host's _host/paths.py does.
+    place = 'r=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; d=$r/maqet; test -d "$r" || d=${TMPDIR:-/tmp}/maqet-$(id -u)'
+    there = f'{place}; exec vde_plug "$d/{name}/vde"'
     options = [word for key, value in {**_SSH, **link.get("options", {})}.items() for word in ("-o", f"{key}={value}")]
     return ["dpipe", "vde_plug", f"{run_dir}/vde", "=", "ssh", "-T", *options, "--", link["ssh"], f"exec sh -c {shlex.quote(there)}"]
