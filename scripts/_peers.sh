@@ -66,7 +66,8 @@ run_peers() {
     check ruff ruff check --no-cache .
     check mypy env MYPYPATH="$peers_work" mypy --cache-dir "$peers_work/mypy" --config-file pyproject.toml \
         -p ansible_collections.maqet.qemu.plugins.module_utils \
-        -p ansible_collections.maqet.qemu.plugins.plugin_utils -p ansible_collections.maqet.qemu.plugins.inventory
+        -p ansible_collections.maqet.qemu.plugins.plugin_utils -p ansible_collections.maqet.qemu.plugins.inventory \
+        -p ansible_collections.maqet.qemu.plugins.action
     check shellcheck lint_scripts
     check check-jsonschema check-jsonschema --schemafile docs/schema/machine.json docs/examples/*.yml
     check check-jsonschema-labs check-jsonschema --schemafile docs/schema/lab.json docs/examples/labs/*.yml

@@ -174,6 +174,8 @@ def agent(home):
     servers = []
 
     def make(answers):
+        with open(home.directory(name) / "events.jsonl", "a", encoding="ascii") as events:
+            events.write('{"event": "VSERPORT_CHANGE", "data": {"id": "guest-agent", "open": true}, "timestamp": {"seconds": 1, "microseconds": 1}}\n')
         servers.append(FakeAgent(home.sockets(name) / "agent.sock", answers))
         return name, servers[-1]
 

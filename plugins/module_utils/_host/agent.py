@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from .._errors import MachineError, UnresponsiveError
+from . import recorder
 from .deadline import Deadline
 from .qmp import Monitor, close_client, make_client
 
 _PAUSE = 0.05
+# Its agent may have opened the channel before our record of events begins, as in a guest whose memory was saved.
+_AGENT_PORT, _CLOSED_SECONDS = "guest-agent", 5.0
 
 
 class Agent(Monitor):
@@ -67,3 +71,27 @@ async def _in_step(client: Any, path: str, deadline: Deadline) -> Agent:
         if deadline.over:
             raise MachineError("the guest agent answers other questions than ours", hint="Another client may use its socket")
     return agent
+
+
+class Channel:
+    """The agent's socket while somebody waits for it: one look at a time, and none before the guest has opened its end.
+
+    What is said before that is kept there and all of it answered later: three conditions that asked from the start of a boot under TCG
+    were not told in 90 s.
+    """
+
+    def __init__(self, directory: str, boot: recorder.Boot) -> None:
+        self.turn = asyncio.Lock()
+        self._directory, self._position, self._open, self._asked = directory, boot.events, False, time.monotonic()
+
+    def check(self) -> None:
+        """
+        :raises UnresponsiveError: it is not open, and was asked all the same a moment ago.
+        """
+        events, self._position = recorder.read_events(self._directory, self._position)
+        for event in events:
+            if event["event"] == "VSERPORT_CHANGE" and event["data"]["id"] == _AGENT_PORT:
+                self._open = event["data"]["open"]
+        if not self._open and time.monotonic() - self._asked < _CLOSED_SECONDS:
+            raise UnresponsiveError("no agent has come up in the guest")
+        self._asked = time.monotonic()

@@ -25,7 +25,7 @@ from .._errors import LockedError, MachineError, MaqetError, QmpError, Unrespons
 from .._plan.record import Record
 from .._spec.condition import Condition, Way, check_possible, conditions, ways
 from . import recorder
-from .agent import Agent, open_agent
+from .agent import Agent, Channel, open_agent
 from .deadline import Deadline
 from .host import Host
 from .liveness import age_of
@@ -55,7 +55,6 @@ class Look:
     """One condition of one machine.
 
     :param spec: the normal form that is in force.
-    :param turn: whose turn it is on the agent's socket.
     :param seen: what the last look saw; met: that it was met; kept: what a look leaves for the next one.
     """
 
@@ -63,7 +62,7 @@ class Look:
     record: Record
     spec: dict[str, Any]
     boot: recorder.Boot
-    turn: asyncio.Lock
+    channel: Channel
     condition: Condition
     seen: str = "not looked at yet"
     met: bool = False
@@ -71,8 +70,10 @@ class Look:
 
     @asynccontextmanager
     async def agent(self, deadline: Deadline) -> AsyncIterator[Agent]:
-        async with self.turn, open_agent(self.record.sockets_of(self.spec)["agent"], deadline) as agent:
-            yield agent
+        async with self.channel.turn:
+            self.channel.check()
+            async with open_agent(self.record.sockets_of(self.spec)["agent"], deadline) as agent:
+                yield agent
 
     def console(self) -> str:
         """What the guest said on its serial console."""
@@ -125,8 +126,9 @@ def _digest(wanted: Sequence[dict[str, Any]]) -> str:
 
 async def _meet(host: Host, record: Record, items: Sequence[Condition], pid: int, deadline: Deadline) -> bool:
     """Whether all were met; False when another QEMU runs instead, with a guest that begins anew."""
-    spec, boot, turn = record.applied_to(pid) or record.declared, recorder.last_boot(record.directory), asyncio.Lock()
-    looks = [Look(host, record, spec, boot, turn, item) for item in items]
+    spec, boot = record.applied_to(pid) or record.declared, recorder.last_boot(record.directory)
+    channel = Channel(record.directory, boot)
+    looks = [Look(host, record, spec, boot, channel, item) for item in items]
     may_pause = any(item.kind == "status" and item.value != "running" for item in items)
     guard = asyncio.ensure_future(watch(host, record, pid, boot, deadline, may_pause=may_pause))
     tasks = [asyncio.ensure_future(_await(look, deadline)) for look in looks]
