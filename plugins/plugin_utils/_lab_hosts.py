@@ -68,7 +68,7 @@ def side_by_side(runs: Mapping[str, Callable[[], dict[str, Any]]]) -> dict[str, 
             if pipes:  # the task was ended meanwhile
                 process.terminate()
             process.join()
-    return results
+    return {name: results[name] for name in runs}
 
 
 def _send(run: Callable[[], dict[str, Any]], pipe: Any) -> None:
