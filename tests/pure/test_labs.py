@@ -22,7 +22,7 @@ from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab_check import 
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab_options import LAB
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import walk
 from ansible_collections.maqet.qemu.tests.cases.data import load
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -78,6 +78,7 @@ def on(subnet, names, *, addresses=(), **network):
     return compile_lab({"lab": "a", "networks": {"lan": {"subnet": subnet, **network}}, "vms": cards})
 
 
+@settings(deadline=None)
 @given(SUBNETS, NAMES, NAMES, st.booleans())
 def test_addresses_are_kept(subnet, before, after, uplink):
     """Whoever stays keeps its address, whoever comes or goes."""
@@ -93,6 +94,7 @@ def test_addresses_are_kept(subnet, before, after, uplink):
         assert all(ipaddress.ip_address(address) in ipaddress.ip_network(subnet) for address in given_out)
 
 
+@settings(deadline=None)
 @given(SUBNETS, NAMES, st.randoms())
 def test_addresses_do_not_follow_the_order(subnet, names, random):
     shuffled = random.sample(names, len(names))
