@@ -206,7 +206,7 @@ class Engine:
         planned, outcome.actions = outcome.actions, []
         try:
             for position, (step, action) in enumerate(zip(plan.steps, planned)):
-                self.tell(outcome.name, action["summary"])
+                self.tell(outcome.name, step.summary())
                 self.witness(f"before {step.action}")
                 work.seen, work.rest = None, plan.steps[position + 1 :]
                 await ACTIONS[type(step)](work, step)

@@ -95,8 +95,8 @@ def test_stopped_qemu_is_unresponsive_and_holds_nobody_up(home, supervisor):
         silent, unheard, fine, info = home.play(*tasks)
         assert silent["failed"] and "unresponsive" in silent["msg"] and "kill -CONT" in silent["msg"] and "force: true" in silent["hint"]
         assert unheard["failed"] and "unresponsive" in unheard["msg"]
-        assert max(silent["seconds"], unheard["seconds"]) < 6
-        assert not fine["failed"] and fine["seconds"] < 2
+        assert max(silent["seconds"], unheard["seconds"]) < 12
+        assert not fine["failed"] and fine["seconds"] < 4
         assert {item["name"]: item["status"] for item in info["vms"]} == {name: "unresponsive", other: "running"}
         assert info["seconds"] < 5
         assert home.pid(name) == pid

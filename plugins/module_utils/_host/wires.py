@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _PAUSE = 0.02
 _RETURN_SECONDS = 5.0
+_ACCEPTS = "00010000"
 
 
 def known(host: Host, record: Record) -> dict[str, Any]:
@@ -100,6 +101,18 @@ async def _open_port(host: Host, record: Record, nic: str, name: str, deadline: 
     async with hold(host.paths, lock_name(name), deadline):
         if port_name(path) not in read_told(network.directory):
             await tell_hub(network, {port_name(path): port_parts(path)})
+        # A hub that was just started answers before its ports listen (QEMU opens them in a thread), and a card tries once.
+        while not _listens(path):
+            if deadline.over:
+                raise HostError(f"nics[{nic}].switch: the hub of network {name!r} does not listen", hint="Apply its lab again")
+            await asyncio.sleep(_PAUSE)
+
+
+def _listens(path: str) -> bool:
+    """Whether a program awaits connections there: a socket that one left behind is not in the kernel's list (proc_net(5): unix)."""
+    with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as file:
+        rows = (line.rstrip("\n").split(maxsplit=7) for line in file)
+        return any(len(row) == 8 and row[3] == _ACCEPTS and row[7] == path for row in rows)
 
 
 async def disconnect(host: Host, record: Record, deadline: Deadline) -> None:
