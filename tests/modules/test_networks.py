@@ -177,6 +177,8 @@ def test_an_uplink_that_is_killed(home, supervisor):
     network(home, name, **wish)
     first = pids(home, name)
     os.kill(first["uplink"], signal.SIGKILL)
+    if supervisor == "process":
+        look.wait_until(lambda: not look.is_alive(first["uplink"]))
     again = network(home, name, **wish)
     assert actions(again) == ([] if supervisor == "systemd" else ["start_uplink"])
     assert pids(home, name)["switch"] == first["switch"] and pids(home, name)["uplink"] != first["uplink"]
