@@ -28,7 +28,7 @@ options:
     elements: path
   definition:
     description:
-      - What a lab file holds, as a dictionary. For example V({lab: shop, vms: {db: {memory: 512MiB}}}).
+      - "What a lab file holds, as a dictionary. For example V({lab: shop, vms: {db: {memory: 512MiB}}})."
     type: dict
   state:
     description:
