@@ -143,7 +143,7 @@ compose:
 groups:
   reachable: maqet_connect is not none
 keyed_groups:
-  - {prefix: on, key: maqet_hypervisor}
+  - {prefix: host, key: maqet_hypervisor}
 cache: true
 cache_plugin: ansible.builtin.jsonfile
 cache_connection: ~/.cache/ansible-inventory

@@ -23,8 +23,8 @@ CHAIN = {
 }
 
 
-def run(vms=CHAIN, networks=None, **arguments):
-    return LabRun({"definition": {"lab": "x", "vms": vms, "networks": networks or {}}, **arguments}, here="localhost", hostvars=HOSTS)
+def run(vms=None, networks=None, **arguments):
+    return LabRun({"definition": {"lab": "x", "vms": vms or CHAIN, "networks": networks or {}}, **arguments}, here="localhost", hostvars=HOSTS)
 
 
 def ready(names):

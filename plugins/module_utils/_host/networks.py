@@ -104,10 +104,9 @@ async def _change(
         outcome.before = _shown(old, seen)
     outcome.actions = [{"action": step.action, "summary": step.summary(), **step.details()} for step in steps]
     outcome.changed = bool(steps)
-    if steps and not check:
+    if new and steps and not check:
         from .network_actions import take
 
-        assert new is not None  # noqa: S101 - there are steps
         await take(host, new, steps, outcome, witness, fresh=old is None)
 
 

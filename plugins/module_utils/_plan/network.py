@@ -218,9 +218,8 @@ def make_network_plan(wish: NetworkWish, old: NetworkRecord | None, new: Network
     :raises MaqetError: the wish cannot be fulfilled; nothing has been done then.
     """
     check_wish(wish, old, seen.users)
-    if wish.state == "absent":
+    if wish.state == "absent" or new is None:
         return [RemoveNetwork(old.directory)] if old else []
-    assert new is not None  # noqa: S101 - a wish that is not for absence has a record
     steps: list[Step] = []
     if old != new:
         steps.append(DefineNetwork(old is None, tuple(sorted(_differing(old, new))) if old else ()))
