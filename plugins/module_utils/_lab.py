@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ._engine import Engine, Outcome
 from ._errors import MachineError
 from ._host.deadline import Deadline
-from ._plan.lab import LabTask, before, check_owner, check_place, chosen, kind_of, summary
+from ._plan.lab import LabTask, before, check_owner, chosen, kind_of, misplaced
 from ._spec.lab import Lab, LabMachine, allot, compile_lab, neighbours
 
 if TYPE_CHECKING:
@@ -68,11 +68,6 @@ class LabOutcome:
     @property
     def failed(self) -> bool:
         return any(member.why for member in (*self.members.values(), *self.networks.values()))
-
-    def summary(self, *, check: bool) -> str:
-        waiting = [bool(member.outcome.pending_restart) for member in self.members.values()]
-        kinds = [member.kind for member, waits in zip(self.members.values(), waiting) if not waits or member.kind != "unchanged"]
-        return summary(kinds, sum(waiting), check=check)
 
 
 def run_lab(definition: dict[str, Any], task: LabTask, *, engine: Engine | None = None, check: bool = False) -> LabOutcome:
@@ -198,15 +193,14 @@ class _Run:
             return
         from ._host.conditions import await_ready, was_ready
 
-        record = self.records.get(machine.name) or self.host.store.load([machine.name])[machine.name]
-        conditions = list(machine.ready)
-        member.ready = was_ready(record, member.outcome.vm["pid"], conditions)
+        settled = self.records.get(machine.name) if not member.outcome.actions else None
+        record = settled or self.host.store.load([machine.name])[machine.name]
+        member.ready = was_ready(record, member.outcome.vm["pid"], machine.ready)
         if member.ready is None:
             self.engine.tell(machine.name, "waits until it is ready")
             began = time.monotonic()
-            record = self.host.store.load([machine.name])[machine.name]
-            await await_ready(self.host, record, conditions, Deadline(machine.ready_timeout))
-            member.ready = was_ready(record, member.outcome.vm["pid"], conditions) or time.monotonic() - began
+            await await_ready(self.host, record, machine.ready, Deadline(machine.ready_timeout))
+            member.ready = was_ready(record, member.outcome.vm["pid"], machine.ready) or time.monotonic() - began
             self.engine.tell(machine.name, f"ready after {member.ready:.1f} s")
 
     async def _look(self, name: str) -> None:
@@ -215,7 +209,7 @@ class _Run:
         if not self.task.has(machine):
             why = self.task.elsewhere.get(name, "")
             if name in self.records and self.records[name].lab == self.lab.name:
-                await self.engine.attempt(self._member(name).outcome, lambda outcome: _misplaced(machine))
+                self._member(name).outcome.error = misplaced(machine)
         elif not self.task.now(machine):
             why = self.task.elsewhere.get(name, "")
         elif self.task.state == "started" and any(name in self.waits[other] for other in self.chosen if other in self.waits):
@@ -305,10 +299,6 @@ class _Run:
 def _networks_of(machine: LabMachine) -> list[str]:
     """The switches that its cards are connected to."""
     return [nic["switch"] for nic in machine.raw.get("nics", ()) if nic.get("switch")]
-
-
-async def _misplaced(machine: LabMachine) -> None:
-    check_place(machine)
 
 
 __all__ = ["LabOutcome", "LabTask", "Member", "run_lab"]

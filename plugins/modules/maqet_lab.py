@@ -248,6 +248,7 @@ from ansible_collections.maqet.qemu.plugins.module_utils._host.progress import T
 from ansible_collections.maqet.qemu.plugins.module_utils._host.room import affordable
 from ansible_collections.maqet.qemu.plugins.module_utils._lab import LabOutcome, LabTask, run_lab
 from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, diff, run
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import failure, summary
 
 ARGUMENTS = {
     "src": {"type": "list", "elements": "path"},
@@ -294,7 +295,7 @@ def work(module: Module, check: bool) -> dict:
             teller.end()
     result = {**shown(done, check), **({"told": teller.told} if teller else {}), **({} if task.hosts is None else {"ends": done.ends})}
     if done.failed:
-        module.fail_json(msg=failure(done), **result)
+        module.fail_json(msg=failure(done.name, result["vms"], result["networks"]), **result)
     return result
 
 
@@ -306,23 +307,23 @@ def engine(params: dict, teller: Teller | None) -> Engine:
 
 def shown(done: LabOutcome, check: bool) -> dict:
     """The task's result."""
-    summary = done.summary(check=check)
     members = {
         name: described(member.outcome, member.kind, ready=member.ready, skipped=member.skipped or None, addresses=done.addresses.get(name, []))
         for name, member in done.members.items()
     }
     networks = {name: described(network.outcome, network.kind) for name, network in done.networks.items()}
+    said = summary(members, check=check)
     outcomes = {name: member.outcome for name, member in (*done.networks.items(), *done.members.items())}
     diffs = [part for name, outcome in outcomes.items() for part in diff(name, outcome)]
     return {
         "changed": done.changed,
         "lab": done.name,
-        "summary": summary,
+        "summary": said,
         "planned": check,
         "vms": members,
         "networks": networks,
         "warnings": [*done.warnings, *warned(outcomes)],
-        "diff": [*diffs, {"prepared": f"{done.name}: {summary}\n"}] if diffs else [],
+        "diff": [*diffs, {"prepared": f"{done.name}: {said}\n"}] if diffs else [],
     }
 
 
@@ -339,15 +340,6 @@ def described(outcome: Outcome, kind: str, **more: object) -> dict:
     error = outcome.error
     said = {"msg": error.message, "error": type(error).__name__, "hint": error.hint, **error.data} if error else None
     return {"result": kind, "actions": outcome.actions, "pending_restart": outcome.pending_restart, "vm": outcome.vm, **more, "error": said}
-
-
-def failure(done: LabOutcome) -> str:
-    """One error for all: who failed and why, the end of its log, and who was skipped for it."""
-    failed = {name: member.outcome for name, member in (*done.networks.items(), *done.members.items()) if member.outcome.error}
-    skipped = {name: member.skipped for name, member in done.members.items() if member.skipped}
-    lines = [f"{name}: {outcome.error}" for name, outcome in failed.items()]
-    lines += [f"{name}: skipped, since it {why}" if why.startswith("depends") else f"{name}: skipped, {why}" for name, why in skipped.items()]
-    return "\n".join([f"{done.name}: {len(failed)} failed, {len(skipped)} skipped, of {len(done.members)} machines", *lines])
 
 
 def hide_secrets(module: Module) -> None:

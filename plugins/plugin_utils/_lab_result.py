@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import summary
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import failure, summary
 
 
 class Merged:
@@ -61,9 +61,7 @@ class Merged:
     def result(self, order: list[str]) -> dict[str, Any]:
         """As the module's own."""
         vms = {name: self.vms[name] for name in [*order, *sorted(set(self.vms) - set(order))] if name in self.vms}
-        waiting = [bool(vm["pending_restart"]) for vm in vms.values()]
-        kinds = [vm["result"] for vm, waits in zip(vms.values(), waiting) if not waits or vm["result"] != "unchanged"]
-        said = summary(kinds, sum(waiting), check=self.planned)
+        said = summary(vms, check=self.planned)
         result = {
             "changed": self.changed,
             "lab": self.lab,
@@ -74,22 +72,9 @@ class Merged:
             "warnings": self.warnings,
         }
         result["diff"] = [*self.diffs, {"prepared": f"{self.lab}: {said}\n"}] if self.diffs else []
-        words = self._failure(vms)
+        lost = [why for host, why in self.lost.items() if not any(vm["host"] == (host or None) for vm in vms.values())]
+        words = "\n".join(filter(None, (failure(self.lab, vms, self.networks), *lost)))
         return {**result, "failed": True, "msg": words} if words else result
-
-    def _failure(self, vms: dict[str, dict[str, Any]]) -> str:
-        failed = {name: item["error"] for name, item in (*self.networks.items(), *vms.items()) if item.get("error")}
-        skipped = {name: vm["skipped"] for name, vm in vms.items() if vm["skipped"]}
-        if not failed and not skipped and not self.lost:
-            return ""
-        lines = [f"{name}: {_said(error)}" for name, error in failed.items()]
-        lines += [f"{name}: skipped, since it {why}" if why.startswith("depends") else f"{name}: skipped, {why}" for name, why in skipped.items()]
-        lines += [why for host, why in self.lost.items() if not any(vm["host"] == (host or None) for vm in vms.values())]
-        return "\n".join([f"{self.lab}: {len(failed)} failed, {len(skipped)} skipped, of {len(vms)} machines", *lines])
-
-
-def _said(error: dict[str, Any]) -> str:
-    return ". ".join(filter(None, (str(error["msg"]).rstrip("."), error.get("hint"))))
 
 
 def _is_summary(part: Any, lab: str) -> bool:

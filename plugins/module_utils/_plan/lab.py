@@ -147,12 +147,10 @@ def check_owner(lab: str, record: Record | None) -> None:
     raise RefusedError(f"a machine of this name is there, and {whose}", hint="Give this one another name (vms.<key>.name), or remove that machine")
 
 
-def check_place(machine: LabMachine) -> None:
-    """
-    :raises RefusedError: always: the machine is here, and the lab has it on another host.
-    """
+def misplaced(machine: LabMachine) -> RefusedError:
+    """What is wrong with a machine that is here, and that the lab has on another host."""
     hint = "Move it with maqet_archive, or remove it here first: maqet_vm with state: absent"
-    raise RefusedError(f"the machine is on this host, and the lab has it on {machine.host or 'the host of the task'}", hint=hint)
+    return RefusedError(f"the machine is on this host, and the lab has it on {machine.host or 'the host of the task'}", hint=hint)
 
 
 def kind_of(actions: list[dict[str, Any]], *, created: bool) -> str:
@@ -167,12 +165,28 @@ def kind_of(actions: list[dict[str, Any]], *, created: bool) -> str:
     return "stopped" if done & {"stop", "suspend"} else "changed" if done else "unchanged"
 
 
-def summary(kinds: Iterable[str], pending: int, *, check: bool) -> str:
-    """``3 to create, 1 to change, 1 pending restart, 12 unchanged``.
+def summary(vms: dict[str, dict[str, Any]], *, check: bool) -> str:
+    """``3 to create, 1 to change, 1 pending restart, 12 unchanged``: unchanged are those alone for which nothing waits.
 
-    :param kinds: of each machine, of ``unchanged`` those alone for which nothing waits; pending: for how many something does.
+    :param vms: as in the task's result.
     """
-    count = Counter(kinds)
+    pending = sum(bool(vm["pending_restart"]) for vm in vms.values())
+    count = Counter(vm["result"] for vm in vms.values() if vm["result"] != "unchanged" or not vm["pending_restart"])
     parts = [f"{count[kind]} {plan if check else kind}" for kind, plan in KINDS.items() if count[kind]]
     parts += [f"{pending} pending restart"] if pending else []
     return ", ".join([*parts, *([f"{count['unchanged']} unchanged"] if count["unchanged"] or not parts else [])])
+
+
+def failure(lab: str, vms: dict[str, dict[str, Any]], networks: dict[str, dict[str, Any]]) -> str:
+    """One message for all, of parts of a task's result: who failed and why, and who was skipped for it; empty when all is well."""
+    failed = {name: part["error"] for name, part in (*networks.items(), *vms.items()) if part["error"]}
+    skipped = {name: vm["skipped"] for name, vm in vms.items() if vm["skipped"]}
+    if not failed and not skipped:
+        return ""
+    lines = [f"{name}: {_said(error)}" for name, error in failed.items()]
+    lines += [f"{name}: skipped, since it {why}" if why.startswith("depends") else f"{name}: skipped, {why}" for name, why in skipped.items()]
+    return "\n".join([f"{lab}: {len(failed)} failed, {len(skipped)} skipped, of {len(vms)} machines", *lines])
+
+
+def _said(error: dict[str, Any]) -> str:
+    return ". ".join(filter(None, (str(error["msg"]).rstrip("."), error.get("hint"))))
