@@ -11,15 +11,16 @@ import json
 import os
 import signal
 import stat
-import subprocess
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from .._errors import HostError, StartError
 from .._plan.record import Record
 from .._spec.declaration import helpers
 from .._spec.helper import Helper
+from . import detached
 from .command import find_program
 from .liveness import command_line_of
 from .paths import last_words, make_private, write_private
@@ -85,12 +86,7 @@ def start_processes(service: Service) -> None:
     """
     write_private(_list_file(service.directory), json.dumps([helper.argv for helper in service.helpers]), durable=False)
     for helper in service.helpers:
-        with open(helper_log(service, helper), "ab", opener=_private) as log:
-            argv = [find_program("setsid"), "--fork", *helper.argv]
-            try:
-                subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=service.directory, umask=0o077, check=True)
-            except (OSError, subprocess.SubprocessError) as exc:
-                raise HostError(f"cannot start {helper.argv[0]}: {exc}") from exc
+        detached.start_logged(helper.argv, helper.argv[0], helper_log(service, helper), cwd=service.directory)
     begun = time.monotonic()
     for helper in service.helpers:
         while not _listens(helper.socket):
@@ -115,7 +111,8 @@ async def end_processes(directory: str) -> None:
         if not pids:
             break
         for pid, argv in pids.items():
-            _signal(pid, argv, signal.SIGTERM if time.monotonic() - begun < _GRACE_SECONDS else signal.SIGKILL)
+            number = signal.SIGTERM if time.monotonic() - begun < _GRACE_SECONDS else signal.SIGKILL
+            detached.send_signal(pid, partial(_is, pid, argv), number)
         await asyncio.sleep(_PAUSE)
     os.unlink(_list_file(directory))
 
@@ -140,17 +137,6 @@ def _is(pid: int, argv: list[str]) -> bool:
     return command_line_of(pid)[1 - len(argv) :] == argv[1:]
 
 
-def _signal(pid: int, argv: list[str], number: signal.Signals) -> None:
-    """To that process and no other that may have got its pid."""
-    with suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(pid)
-        try:
-            if _is(pid, argv):
-                signal.pidfd_send_signal(descriptor, number)
-        finally:
-            os.close(descriptor)
-
-
 def _listens(path: str) -> bool:
     try:
         return stat.S_ISSOCK(os.stat(path).st_mode)
@@ -160,7 +146,3 @@ def _listens(path: str) -> bool:
 
 def _list_file(directory: str) -> str:
     return f"{directory}/helpers.json"
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

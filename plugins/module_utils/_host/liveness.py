@@ -38,22 +38,10 @@ def living_pid(directory: str) -> int | None:
 
 def send_signal(directory: str, number: signal.Signals) -> bool:
     """Signal the machine's QEMU, and nothing else; False when it is gone."""
+    from . import detached
+
     pid = living_pid(directory)
-    if pid is None:
-        return False
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return False
-    try:
-        if living_pid(directory) != pid:
-            return False
-        signal.pidfd_send_signal(descriptor, number)
-        return True
-    except ProcessLookupError:
-        return False
-    finally:
-        os.close(descriptor)
+    return pid is not None and detached.send_signal(pid, lambda: living_pid(directory) == pid, number)
 
 
 async def wait_for_end(pid: int, deadline: Deadline) -> bool:

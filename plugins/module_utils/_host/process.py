@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 from typing import Any
 
-from .._errors import HostError, MaqetError
-from .command import find_program
+from .._errors import MaqetError
+from . import detached
 from .liveness import living_pid
 from .supervisor import Service, UnitFacts
 
@@ -55,10 +54,7 @@ class Process:
         ]
         stdin, stdout, stderr = descriptors
         try:
-            # setsid --fork ends at once: QEMU is nobody's child, in a session of its own.
-            subprocess.run([find_program("setsid"), "--fork", *argv], stdin=stdin, stdout=stdout, stderr=stderr, cwd="/", umask=0o077, check=True)
-        except (OSError, subprocess.SubprocessError) as exc:
-            raise HostError(f"cannot start QEMU: {exc}") from exc
+            detached.start(argv, "QEMU", stdin=stdin, stdout=stdout, stderr=stderr)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)

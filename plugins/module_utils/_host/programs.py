@@ -14,13 +14,14 @@ import asyncio
 import os
 import shlex
 import signal
-import subprocess
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._errors import HostError, StartError
 from .._plan.network import NetworkRecord
 from .._plan.program import QEMU, SWITCH, Program
+from . import detached
 from .command import find_program
 from .deadline import Deadline
 from .liveness import command_line_of
@@ -157,12 +158,8 @@ def _properties(record: NetworkRecord, program: Program) -> Properties:
 
 
 def _start_process(record: NetworkRecord, program: Program) -> None:
-    argv = [find_program("setsid"), "--fork", "/bin/sh", f"{record.directory}/unit.sh", program.name, record.run_dir]
-    with open(_log(record, program.name), "ab", opener=_private) as log:
-        try:
-            subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", umask=0o077, check=True)
-        except (OSError, subprocess.SubprocessError) as exc:
-            raise HostError(f"cannot start {program.argv[0]}: {exc}") from exc
+    argv = ["/bin/sh", f"{record.directory}/unit.sh", program.name, record.run_dir]
+    detached.start_logged(argv, program.argv[0], _log(record, program.name))
 
 
 async def stop(host: Host, record: NetworkRecord, name: str) -> None:
@@ -186,13 +183,7 @@ def _end_scripts(record: NetworkRecord, name: str) -> None:
         return words[:1] == [f"{record.directory}/unit.sh"] and words[2:] == [record.run_dir] and name in (SWITCH, words[1])
 
     for pid in filter(is_one, map(int, filter(str.isdigit, os.listdir("/proc")))):
-        with suppress(ProcessLookupError):
-            descriptor = os.pidfd_open(pid)
-            try:
-                if is_one(pid):
-                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            finally:
-                os.close(descriptor)
+        detached.send_signal(pid, partial(is_one, pid), signal.SIGKILL)
 
 
 async def _end_process(run_dir: str, name: str) -> None:
@@ -201,23 +192,21 @@ async def _end_process(run_dir: str, name: str) -> None:
         found = living(run_dir, name)
         if not found:
             return
-        with suppress(ProcessLookupError):
-            _signal(run_dir, name, found, signal.SIGKILL if deadline.over else signal.SIGTERM)
+        _signal(run_dir, name, found, signal.SIGKILL if deadline.over else signal.SIGTERM)
         await asyncio.sleep(_PAUSE)
 
 
 def _signal(run_dir: str, name: str, found: Living, number: signal.Signals) -> None:
-    """To that process and no other that may have got its pid; dpipe's commands are a group of its own."""
-    descriptor = os.pidfd_open(found.pid)
-    try:
-        if living(run_dir, name) != found:
-            return
-        if os.getpgid(found.pid) == found.pid and name.startswith("link-"):
+    """dpipe's commands are a group of its own."""
+
+    def is_it() -> bool:
+        return living(run_dir, name) == found
+
+    with suppress(ProcessLookupError):
+        if name.startswith("link-") and os.getpgid(found.pid) == found.pid and is_it():
             os.killpg(found.pid, number)
-        else:
-            signal.pidfd_send_signal(descriptor, number)
-    finally:
-        os.close(descriptor)
+            return
+    detached.send_signal(found.pid, is_it, number)
 
 
 def known(run_dir: str) -> list[str]:
@@ -254,7 +243,3 @@ def _systemd(host: Host, record: Any) -> Systemd:
 
 def _log(record: NetworkRecord, name: str) -> str:
     return f"{record.directory}/{name}.log"
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
