@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .._errors import HostError, RefusedError, UnresponsiveError
@@ -39,11 +40,6 @@ class Outcome(Protocol):
     vm: dict[str, Any]
 
 
-def load_networks(host: Host) -> dict[str, NetworkRecord]:
-    """All that this user has here, by name."""
-    return host.store.networks()
-
-
 def lock_name(name: str) -> str:
     """A machine's name has no colon, so no machine's lock is called like this."""
     return f"net:{name}"
@@ -53,61 +49,64 @@ def run_dir_of(host: Host, name: str) -> str:
     return host.paths.run_dir(lock_name(name))
 
 
+@dataclass(frozen=True, repr=False, eq=False)
+class _Task:
+    """One network's wish on this host, and what becomes of it."""
+
+    host: Host
+    wish: NetworkWish
+    outcome: Outcome
+    check: bool
+    witness: Callable[[str], None]
+
+
 async def reach_network(host: Host, wish: NetworkWish, outcome: Outcome, *, check: bool, witness: Callable[[str], None] = lambda moment: None) -> None:
     """Bring the network to its wish.
 
     :raises MaqetError: what was done before stays in ``outcome.actions``.
     """
     check_name(wish.name)
+    task = _Task(host, wish, outcome, check, witness)
     if not host.paths.in_use and (check or wish.state == "absent"):
-        await _reach_held(host, wish, None, outcome, check, witness)
+        await _reach_held(task, None)
         return
     async with lock.hold(host.paths, lock_name(wish.name), Deadline(wish.timeout)) as held:
         try:
-            old = host.store.networks([wish.name]).get(wish.name)
-            await _reach_held(host, wish, old, outcome, check, witness)
+            await _reach_held(task, host.store.networks([wish.name]).get(wish.name))
         finally:
             if not os.path.exists(f"{host.paths.networks}/{wish.name}"):
                 held.discard()
 
 
-async def _reach_held(host: Host, wish: NetworkWish, old: NetworkRecord | None, outcome: Outcome, check: bool, witness: Callable[[str], None]) -> None:
-    new = await _renew(host, wish, old)
-    seen = await observe(host, new) if new else NetworkSeen()
-    if not is_settled(wish, old, new, seen):
-        await _change(host, wish, old, new, seen, outcome, check, witness)
-        if new and not check:
-            seen = NetworkSeen() if wish.state == "absent" else await observe(host, new)
-    outcome.vm = {} if wish.state == "absent" or new is None else network_facts(new, seen)
+async def _reach_held(task: _Task, old: NetworkRecord | None) -> None:
+    new = await _renew(task.host, task.wish, old)
+    seen = await observe(task.host, new) if new else NetworkSeen()
+    stays = task.wish.state != "absent"
+    if not is_settled(task.wish, old, new, seen):
+        await _change(task, old, new, seen)
+        if new and not task.check:
+            seen = await observe(task.host, new) if stays else NetworkSeen()
+    task.outcome.vm = network_facts(new, seen) if stays and new else {}
 
 
-async def _change(
-    host: Host,
-    wish: NetworkWish,
-    old: NetworkRecord | None,
-    new: NetworkRecord | None,
-    seen: NetworkSeen,
-    outcome: Outcome,
-    check: bool,
-    witness: Callable[[str], None],
-) -> None:
+async def _change(task: _Task, old: NetworkRecord | None, new: NetworkRecord | None, seen: NetworkSeen) -> None:
     from .._plan.network import make_network_plan
 
+    host, wish, outcome = task.host, task.wish, task.outcome
     if old and wish.supervisor not in ("auto", old.supervisor) and seen.runs and wish.state != "absent":
         raise RefusedError(f"the network runs under supervisor {old.supervisor}", hint="Remove it first, or supervisor: auto")
     steps = make_network_plan(wish, old, new, seen._replace(users=users_of(host, wish.name)))
+    outcome.before = _shown(old, seen)
     if new and wish.state != "absent":
         _preflight(host, new)
-        host.planned.update({new.name: new} if check else {})
-        outcome.before, outcome.after = _shown(old, seen), _shown(new, None)
-    elif old:
-        outcome.before = _shown(old, seen)
+        host.planned.update({new.name: new} if task.check else {})
+        outcome.after = _shown(new, None)
     outcome.actions = [{"action": step.action, "summary": step.summary(), **step.details()} for step in steps]
     outcome.changed = bool(steps)
-    if new and steps and not check:
+    if new and steps and not task.check:
         from .network_actions import take
 
-        await take(host, new, steps, outcome, witness, fresh=old is None)
+        await take(host, new, steps, outcome, task.witness, fresh=old is None)
 
 
 async def _renew(host: Host, wish: NetworkWish, old: NetworkRecord | None) -> NetworkRecord | None:
