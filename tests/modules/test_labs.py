@@ -133,7 +133,7 @@ def test_networks_of_a_lab(home, name):
     addresses = results[4]["networks"][f"{name}-lan"]["vm"]["addresses"]
     assert addresses[f"{name}-db/lan"] == "10.10.0.10" and len(set(addresses.values())) == 4
     assert {card: address for card, address in addresses.items() if "web-3" not in card} == made["networks"][f"{name}-lan"]["vm"]["addresses"]
-    assert results[10]["networks"] == {} or {part["result"] for part in results[10]["networks"].values()} == {"removed"}
+    assert {word: part["result"] for word, part in results[10]["networks"].items()} == {f"{name}-lan": "removed", f"{name}-back": "removed"}
     assert not look.units(f"maqet-net-{name}")
 
 
@@ -142,7 +142,7 @@ def test_a_broken_machine_among_twenty(home, name):
     vms["top"] = {"depends_on": ["app"]}
     broken = small(name, vms)
     fixed = small(name, {**vms, "db": {}})
-    failed, before, rerun = home.play(lab(broken), lab(broken, check=True), lab(fixed))
+    failed, plan, rerun = home.play(lab(broken), lab(broken, check=True), lab(fixed))
     assert failed["failed"] and failed["changed"]
     assert list(kinds(failed).values()).count("created") == 16
     skipped = {key: part["skipped"] for key, part in failed["vms"].items() if part["skipped"]}
@@ -156,7 +156,8 @@ def test_a_broken_machine_among_twenty(home, name):
     assert failed["msg"].count(f"{name}-db: ") == 1 and "1 failed, 3 skipped, of 20 machines" in failed["msg"]
     assert set(kinds(rerun).values()) == {"created", "unchanged"} and list(kinds(rerun).values()).count("unchanged") == 16
     assert len(pids(home)) == 20
-    del before
+    # What QEMU refuses at its start no plan knows.
+    assert plan["summary"] == "4 to create, 16 unchanged" and not plan["failed"]
 
 
 def test_bad_input_changes_nothing(home, name):
@@ -253,4 +254,4 @@ def test_five_commits(home, name):
         "rename": "4 to create, 4 to remove, 1 pending restart",
         "remove": "4 to remove, 1 unchanged",
     }
-    assert set(pids(home)) == {f"{name}-front-1"} or set(pids(home)) == {f"{name}-front"}
+    assert set(pids(home)) == {f"{name}-front-1"}
