@@ -166,7 +166,7 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import MaqetError, SpecError
-from ansible_collections.maqet.qemu.plugins.module_utils._host.glance import Choice, glance
+from ansible_collections.maqet.qemu.plugins.module_utils._host.glance import Choice, glance, has_labels
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.name import NAME_PATTERN
 from ansible_collections.maqet.qemu.plugins.plugin_utils._machines import LOCAL, Found, Naming, Ways, entitle, groups, is_sound, variables
 
@@ -285,9 +285,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             if not is_sound(machine):
                 self.display.warning(f"hypervisors: {hypervisor} tells of a machine whose name is none ({NAME_PATTERN}): it is left out")
                 continue
-            own = machine.get("labels") or {}
-            has_labels = all(key in own and str(own[key]) == str(value) for key, value in (labels or {}).items())
-            if has_labels and (labs is None or machine.get("lab") in labs) and (states is None or machine.get("status") in states):
+            if (
+                has_labels(machine.get("labels") or {}, labels)
+                and (labs is None or machine.get("lab") in labs)
+                and (states is None or machine.get("status") in states)
+            ):
                 found.append(Found(hypervisor, machine))
         return found
 

@@ -35,9 +35,12 @@ def choose(store: Store, choice: Choice) -> dict[str, Record]:
 
 
 def _is_meant(record: Record, choice: Choice) -> bool:
-    own = record.declared.get("labels", {})
-    has_labels = all(key in own and str(own[key]) == str(value) for key, value in (choice.labels or {}).items())
-    return has_labels and choice.lab in (None, lab_of(record))
+    return has_labels(record.declared.get("labels", {}), choice.labels) and choice.lab in (None, lab_of(record))
+
+
+def has_labels(own: dict[str, Any], wanted: dict[str, Any] | None) -> bool:
+    """Whether each of the wanted labels is there, with that value."""
+    return all(key in own and str(own[key]) == str(value) for key, value in (wanted or {}).items())
 
 
 def lab_of(record: Record) -> str:

@@ -62,8 +62,11 @@ def network_of(lab: str, key: str, given: dict[str, Any]) -> LabNetwork:
     if driver == "bridge" and "interface" not in given:
         raise SpecError(f"{path}.interface", "is needed with driver: bridge", hint="Name the host's bridge, such as br0")
     mcast = (given.get("mcast") or _group(name)) if driver == "mcast" else ""
-    if mcast:
-        _check_group(f"{path}.mcast", mcast)
+    if driver == "mcast" and "mcast" in given:
+        from .network import check_mcast
+
+        for error in check_mcast(f"{path}.mcast", mcast):
+            raise error
     network = LabNetwork(key, name, driver, uplink=uplink, interface=given.get("interface", ""), mcast=mcast, links=given.get("links", {}))
     return _with_subnet(network, given, path)
 
@@ -183,12 +186,6 @@ def _group(name: str) -> str:
     """A multicast address and port of its own, out of those for use within a site (RFC 2365)."""
     number = int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
     return f"239.255.{number >> 8 & 255}.{number & 255}:{20000 + (number >> 16) % 10000}"
-
-
-def _check_group(path: str, text: str) -> None:
-    address, _colon, port = text.rpartition(":")
-    if not port.isdigit() or not 1 <= int(port) <= 65535 or not _address(path, address).is_multicast:
-        raise SpecError(path, f"{text!r} is no multicast address with its port", hint="Such as 239.255.7.1:5007")
 
 
 def _address(path: str, text: str) -> Any:

@@ -56,10 +56,10 @@ def check(name: str, nic: dict[str, Any]) -> Iterator[SpecError]:
     if kind in _WHICH and nic["forwards"]:
         yield SpecError(f"nics[{name}].forwards", f"are not used with network: {kind}: the guest is reached itself", hint="Leave them out")
     if nic["mcast"]:
-        yield from _check_mcast(f"nics[{name}].mcast", nic["mcast"])
+        yield from check_mcast(f"nics[{name}].mcast", nic["mcast"])
 
 
-def _check_mcast(path: str, group: str) -> Iterator[SpecError]:
+def check_mcast(path: str, group: str) -> Iterator[SpecError]:
     import ipaddress
 
     address, _colon, port = group.partition(":")
