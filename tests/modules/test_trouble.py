@@ -11,6 +11,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -82,6 +83,17 @@ def test_eight_playbooks_at_once(home):
     assert sorted(result["changed"] for result in results) == [False] * 7 + [True]
     assert {result["vm"]["pid"] for result in results} == {home.pid(name)}
     assert look.starts(home.directory(name)) == 1
+
+
+def test_a_monitor_that_comes_after_its_qemu_is_awaited(home, supervisor):
+    """Who started it may have been killed that moment; nobody else's task fails for it."""
+    name = home.name()
+    pid = home.started(name, supervisor)["pid"]
+    place = home.sockets(name) / "qmp.sock"
+    place.rename(place.with_suffix(".late"))
+    threading.Timer(1, lambda: place.with_suffix(".late").rename(place)).start()
+    again = reach(home, name, raw={"memory": "64MiB"}, supervisor=supervisor)
+    assert not again.changed and again.vm["pid"] == pid and again.vm["status"] == "running"
 
 
 def test_stopped_qemu_is_unresponsive_and_holds_nobody_up(home, supervisor):

@@ -21,7 +21,7 @@ from . import limits
 from .deadline import Deadline
 from .facts import ask
 from .host import Host
-from .liveness import command_line_of, living_pid, why_silent
+from .liveness import age_of, command_line_of, living_pid, why_silent
 from .paths import write_private
 from .qmp import Monitor, open_monitor
 
@@ -34,6 +34,15 @@ async def observe(host: Host, record: Record | None, deadline: Deadline) -> Obse
     """The machine's status by its pid file's lock, its unit and its monitor."""
     if record is None:
         return Observed("absent")
+    while True:
+        seen = await _look(host, record, deadline)
+        # One that was just started, by systemd after a crash or by a task that was killed then, has its pid file before its monitor.
+        if seen.status != "unresponsive" or deadline.over or age_of(seen.pid or 0) > MONITOR_SECONDS:
+            return seen
+        await asyncio.sleep(_PAUSE)
+
+
+async def _look(host: Host, record: Record, deadline: Deadline) -> Observed:
     missing = _missing(record)
     pid = living_pid(record.directory) or await _await_return(host, record, deadline)
     if pid is None:
@@ -111,23 +120,12 @@ async def _await_return(host: Host, record: Record, deadline: Deadline) -> int |
     while supervisor.restarts and not deadline.over:
         pid = living_pid(record.directory)
         if pid is not None:
-            await _await_socket(record, deadline.within(MONITOR_SECONDS))
             return pid
         facts = (await supervisor.facts([record.unit]))[record.unit]
         if facts.at_rest:
             return living_pid(record.directory)
         await asyncio.sleep(_PAUSE * 5)
     return None
-
-
-async def _await_socket(record: Record, deadline: Deadline) -> None:
-    """A QEMU that was just started has its pid file before its monitor."""
-    while not deadline.over:
-        try:
-            async with open_monitor(record.sockets["qmp"], deadline):
-                return
-        except UnresponsiveError:
-            await asyncio.sleep(_PAUSE)
 
 
 def _missing(record: Record) -> tuple[str, ...]:
