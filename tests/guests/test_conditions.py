@@ -27,7 +27,8 @@ def test_conditions_of_a_guest(home, boot):
     assert "there is no cloud-init in the guest" in error.message and seconds < 5
     error, _seconds = why_not(home, name, {"port": 81}, {"command": ["/bin/busybox", "false"]}, seconds=2)
     assert "port 81: nothing listens in the guest" in error.message and "exit code 1" in error.message and "guest ready" in error.data["serial"]
-    error, _seconds = why_not(home, name, {"command": ["/bin/nothing"]}, seconds=1)
+    assert wait(home, name, {"agent": True}) < 2  # a look that was called off lets go of its socket
+    error, _seconds = why_not(home, name, {"command": ["/bin/nothing"]}, seconds=5)
     assert "No such file" in error.message
 
     def power_down():

@@ -16,7 +16,7 @@ from typing import Any
 from .._errors import MachineError, UnresponsiveError
 from . import recorder
 from .deadline import Deadline
-from .qmp import Monitor, close_client, make_client
+from .qmp import Monitor, close_client, connect, make_client
 
 _PAUSE = 0.05
 # Its agent may have opened the channel before our record of events begins, as in a guest whose memory was saved.
@@ -43,25 +43,25 @@ async def open_agent(path: str, deadline: Deadline) -> AsyncIterator[Agent]:
         client = make_client()
         client.await_greeting = client.negotiate = False
         try:
-            agent = await _in_step(client, path, deadline)
-            break
-        except MachineError:
+            try:
+                agent = await _in_step(client, path, deadline)
+            except MachineError:
+                # What a client that was killed left half said ends sessions with errors, one for each word, until all are said.
+                if deadline.over:
+                    raise
+            else:
+                yield agent
+                return
+        finally:  # also of one that was called off: QEMU serves one at a time
             await close_client(client)
-            # What a client that was killed left half said ends sessions with errors, one for each word, until all are said.
-            if deadline.over:
-                raise
-            await asyncio.sleep(_PAUSE)
-    try:
-        yield agent
-    finally:
-        await close_client(client)
+        await asyncio.sleep(_PAUSE)
 
 
 async def _in_step(client: Any, path: str, deadline: Deadline) -> Agent:
     from qemu.qmp import ConnectError
 
     try:
-        await asyncio.wait_for(client.connect(path), deadline.left)
+        await connect(client, path, deadline)
     except (ConnectError, asyncio.TimeoutError) as exc:
         raise UnresponsiveError(f"the guest agent's socket cannot be connected: {exc}") from exc
     agent = Agent(client, deadline)

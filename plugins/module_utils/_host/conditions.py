@@ -42,6 +42,7 @@ _HOLD_SECONDS = 0.3
 # passt gives a connection that its guest does not answer up after 10 s (SYN_TIMEOUT), and cannot be asked before.
 _PASST_SECONDS = 11.0
 _TAIL, _LINES = 1 << 20, 15
+_UNSEEN, _SILENT = "not looked at yet", "no agent answers in the guest"
 # "  TCP[ESTABLISHED]   14  127.0.0.1  2222  10.0.2.15  22  0  0", of what came in by a forward: the forward's own address first.
 _CONNECTION = re.compile(r"TCP\[(\w+)\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+\d+\s")
 _ANSWERED = ("ESTABLISHED", "CLOSE_WAIT")
@@ -64,7 +65,7 @@ class Look:
     boot: recorder.Boot
     channel: Channel
     condition: Condition
-    seen: str = "not looked at yet"
+    seen: str = _UNSEEN
     met: bool = False
     kept: dict[str, Any] = field(default_factory=dict)
 
@@ -154,8 +155,12 @@ async def _await(look: Look, deadline: Deadline) -> None:
     pause = _FIRST_PAUSE
     while True:
         seconds = _PORT_SECONDS if look.condition.kind == "port" else _LOOK_SECONDS
-        look.seen = await KINDS[look.condition.kind](look, look.condition.value, Deadline(max(_LAST_LOOK_SECONDS, min(seconds, own.left))))
-        look.met = not look.seen
+        short = own.left < _LOOK_SECONDS
+        seen = await KINDS[look.condition.kind](look, look.condition.value, Deadline(max(_LAST_LOOK_SECONDS, min(seconds, own.left))))
+        # A guest that was given no time to answer has not gone silent.
+        if seen != _SILENT or not short or look.seen == _UNSEEN:
+            look.seen = seen
+        look.met = not seen
         if look.met:
             return
         if own.over:
@@ -200,7 +205,7 @@ async def _agent(look: Look, value: bool, deadline: Deadline) -> str:
         async with look.agent(deadline) as agent:
             await agent.execute("guest-ping")
     except UnresponsiveError:
-        return "no agent answers in the guest"
+        return _SILENT
     except MachineError as exc:
         return exc.message
     return ""
@@ -272,7 +277,7 @@ async def _command(look: Look, value: list[str], deadline: Deadline) -> str:
     try:
         done = await _execute(look, value, deadline)
     except UnresponsiveError:
-        return "no agent answers in the guest"
+        return _SILENT
     except QmpError as exc:
         _raise_if_barred(exc)
         return exc.message
@@ -318,7 +323,7 @@ def _text(answer: dict[str, Any], key: str) -> str:
 
 async def _cloud_init(look: Look, value: str, deadline: Deadline) -> str:
     """By its own word where an agent answers, else by its last line on the console."""
-    seen = "no agent answers in the guest"
+    seen = _SILENT
     if look.spec["guest_agent"]:
         try:
             done = await _execute(look, ["cloud-init", "status", *look.kept.setdefault("options", ["--format", "json"])], deadline)

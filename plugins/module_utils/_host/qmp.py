@@ -58,14 +58,14 @@ async def open_monitor(where: str | socket.socket, deadline: Deadline) -> AsyncI
     client = make_client()
     try:
         try:
-            await asyncio.wait_for(client.connect(where), deadline.left)
+            await connect(client, where, deadline)
         except _connect_errors() as exc:
             # QEMU that was still letting go of the last session may close the new one with it.
             if not _was_cut_off(exc) or not isinstance(where, str):
                 raise
             await close_client(client)
             client = make_client()
-            await asyncio.wait_for(client.connect(where), deadline.left)
+            await connect(client, where, deadline)
         yield Monitor(client, deadline)
     except asyncio.TimeoutError as exc:
         raise UnresponsiveError(f"no greeting within {deadline.seconds:g} s") from exc
@@ -87,6 +87,16 @@ def make_client() -> Any:
     # Its own log lines would end up on the module's standard error.
     client.logger.setLevel(logging.CRITICAL + 1)
     return client
+
+
+async def connect(client: Any, where: str | socket.socket, deadline: Deadline) -> None:
+    """
+    :raises qemu.qmp.ConnectError: no session. :raises asyncio.TimeoutError: none in time.
+    """
+    try:
+        await asyncio.wait_for(client.connect(where), deadline.left)
+    except AssertionError as exc:  # how the library says that a session ended while it was being opened
+        raise _connect_errors()("the session ended at once", EOFError("the session ended at once")) from exc
 
 
 def _was_cut_off(error: Any) -> bool:
