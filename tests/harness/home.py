@@ -94,9 +94,12 @@ class Home:
 
     def begin(self, *tasks, stdout=subprocess.PIPE, **variables):
         """An ansible-playbook that runs the tasks; :meth:`end` waits for it."""
+        return self.begin_book([{"hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": list(tasks)}], stdout=stdout, **variables)
+
+    def begin_book(self, plays, *, stdout=subprocess.PIPE, **variables):
         self._plays += 1
         file = self.desk / f"play-{self._plays}.json"
-        file.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": list(tasks)}]))
+        file.write_text(json.dumps(plays))
         settings = {"ANSIBLE_STDOUT_CALLBACK": "results", "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS), "ANSIBLE_LOCALHOST_WARNING": "false"}
         program = shutil.which("ansible-playbook", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         env = {**self.environment, **settings, "ANSIBLE_HOME": str(self.desk / "ansible"), **variables}

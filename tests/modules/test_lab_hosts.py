@@ -72,7 +72,7 @@ def test_machines_of_several_hosts(home, name, hypervisors):
     wrong = {**definition, "vms": {"db": {"host": "hv9"}}}
     partly, pruned, unknown, gone = home.play(
         lab(definition),
-        lab(definition, prune=True, limit=[]),
+        lab(definition, prune=True, limit=[], force=True),
         lab(wrong),
         lab({**definition, "vms": {"db": {}, "web": {"host": "hv2", "count": 0}}}, state="absent", force=True),
         **hypervisors,

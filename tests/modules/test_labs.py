@@ -255,3 +255,13 @@ def test_five_commits(home, name):
         "remove": "4 to remove, 1 unchanged",
     }
     assert set(pids(home)) == {f"{name}-front-1"}
+
+
+def test_the_playbooks_of_a_lab(home, name):
+    """And the role that two of them are. A file's name is looked for where ansible-playbook was started."""
+    (home.desk / "lab.yml").write_text(json.dumps(small(name, {"web": {"count": 2}})))
+    books = ({"import_playbook": f"maqet.qemu.lab_{word}", "vars": {"lab": "lab.yml", "lab_force": True}} for word in ("up", "status", "down"))
+    said = [result["msg"] for result in home.end(home.begin_book(list(books), PWD=str(home.desk))) if "msg" in result]
+    status = {f"{name}-web-1": "running", f"{name}-web-2": "running"}
+    assert [what for what in said if what != "The arg spec validation passed"] == [f"{name}: 2 created", status, f"{name}: 2 unchanged", f"{name}: 2 stopped"]
+    assert home.traces_of_files(f"{name}-web-1") and not pids(home)
