@@ -54,11 +54,7 @@ async def launch(record: Record, supervisor: Supervisor, service: Service, deadl
 
         write_private(joined_script(service), inspect.getsource(joined), durable=False)
     logged = size_of(_log(record))
-    try:
-        await supervisor.start(service)
-    except MaqetError:
-        await supervisor.settle(service)  # nothing runs; a unit of that name would be somebody else's
-        raise
+    await supervisor.start(service)  # where it fails nothing runs: a unit of that name is somebody else's
     try:
         return await _greeting(record, supervisor, logged, deadline)
     except MaqetError as exc:
@@ -66,8 +62,6 @@ async def launch(record: Record, supervisor: Supervisor, service: Service, deadl
             helpers.explain(service, exc)
         await halt(record, supervisor)
         raise
-    finally:
-        await supervisor.settle(service)
 
 
 async def _greeting(record: Record, supervisor: Supervisor, logged: int, deadline: Deadline) -> Observed:

@@ -59,9 +59,6 @@ class Process:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    async def settle(self, service: Service) -> None:
-        """Nothing was for this start alone."""
-
     async def stop(self, unit: str) -> None:
         """Nothing starts it again; its helpers end with their QEMU, those whose QEMU never came do so here."""
         if os.path.exists(f"{self._directories[unit]}/helpers.json"):

@@ -50,8 +50,8 @@ _HELPER_SECONDS = 10
 _SCRIPT = r"""case $1 in
 start)
     . "${0%/*}/command"
-    # What is for this once; a start by systemd itself after a crash has nobody to say that the guest begins anew.
-    if test -e "${0%/*}/start.once"; then . "${0%/*}/start.once"
+    # What is for this once is read once; a start by systemd itself after a crash has nobody to say that the guest begins anew.
+    if test -s "${0%/*}/start.once"; then . "${0%/*}/start.once"; : >"${0%/*}/start.once"
     else stat -c '{"serial": %s}' "${0%/*}/serial.log"; fi
     exec "$@" ;;
 stop)  # also after an exit of QEMU's own; there is no main process then and nothing to ask
@@ -112,7 +112,7 @@ class Systemd:
         for file, words in ((script, text), (_script(service), _SCRIPT), (f"{service.directory}/command", command)):
             if not _holds(file, words):
                 write_private(file, words, durable=False)
-        write_private(_start_file(service), 'set -- "$@" -S\n' if service.paused else ":\n", durable=False)
+        write_private(f"{service.directory}/start.once", 'set -- "$@" -S\n' if service.paused else ":\n", durable=False)
         properties = [*_unit(service, script), *(_typed(name, value) for name, value in service.properties.items())]
         await self.run_unit(service.unit, properties, _helper_units(service))
 
@@ -129,10 +129,6 @@ class Systemd:
                 with suppress(SystemdError):  # only those that failed are there
                     await self._manager.call("ResetFailedUnit", "s", name)
             await self._manager.call(*call)
-
-    async def settle(self, service: Service) -> None:
-        """QEMU answered or ended: what was for this start alone goes."""
-        _forget_start_file(service)
 
     async def stop(self, unit: str) -> None:
         """See that the unit and its helpers' are inactive and are not started again. Its QEMU has ended before."""
@@ -272,15 +268,6 @@ def manager_version() -> str:
 
 def _script(service: Service) -> str:
     return f"{service.directory}/unit.sh"
-
-
-def _start_file(service: Service) -> str:
-    return f"{service.directory}/start.once"
-
-
-def _forget_start_file(service: Service) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(_start_file(service))
 
 
 def _holds(path: str, text: str) -> bool:
