@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ._errors import HostError, MaqetError, StartError
 from ._host import lock
 from ._host.deadline import Deadline
+from ._host.gate import Gate
 from ._host.host import Host
 from ._host.observe import observe
 from ._plan.record import Record
@@ -75,10 +76,10 @@ class Engine:
 
     async def each(self, names: list[str], work: Callable[[Outcome], Awaitable[None]]) -> list[Outcome]:
         """Every machine's work, so many at a time; what one raises ends up in its outcome."""
-        gate = asyncio.Semaphore(self.parallel)
+        gate = self.host.gate = Gate(self.parallel)
 
         async def one(name: str) -> Outcome:
-            async with gate:
+            async with gate.turn(name):
                 return await self.attempt(Outcome(name), work)
 
         try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ._engine import Engine, Outcome
 from ._errors import MachineError
 from ._host.deadline import Deadline
+from ._host.gate import Gate
 from ._plan.lab import LabTask, before, check_owner, chosen, kind_of, misplaced
 from ._spec.lab import Lab, LabMachine, allot, compile_lab, neighbours
 
@@ -96,7 +97,6 @@ class _Run:
         self.chosen = chosen(lab, task.limit, owned)
         self.gone = {name for name in owned & self.chosen if name not in lab.machines}
         self.outcome = LabOutcome(lab.name, warnings=self._warn())
-        self.gate = asyncio.Semaphore(engine.parallel)
         self.waits = before(lab, task.state)
         self.ends: dict[str, asyncio.Future[str]] = {}
 
@@ -130,6 +130,7 @@ class _Run:
         return [said] if said else []
 
     async def run(self) -> LabOutcome:
+        self.gate = self.host.gate = Gate(self.engine.parallel)
         self.ends = {name: asyncio.get_running_loop().create_future() for name in self.lab.machines}
         here = [machine for name, machine in self.lab.machines.items() if name in self.chosen and self.task.has(machine)]
         mine = [machine for machine in here if self.task.now(machine)]
@@ -159,7 +160,7 @@ class _Run:
         member = self._member(machine.name)
         member.skipped = await self._why_not(machine)
         if not member.skipped:
-            async with self.gate:
+            async with self.gate.turn(machine.name):
                 await self.engine.attempt(member.outcome, lambda outcome: self._reach(machine, outcome))
             if self.task.state == "started" and not self.check and not member.outcome.error:
                 await self.engine.attempt(member.outcome, lambda outcome: self._await_ready(machine, member))
@@ -231,7 +232,7 @@ class _Run:
     async def _remove(self, name: str) -> None:
         member = self._member(name)
         member.created = False
-        async with self.gate:
+        async with self.gate.turn(name):
             await self.engine.attempt(member.outcome, lambda outcome: self.engine.reach(self.task.farewell(name), outcome, check=self.check))
 
     async def _networks(self, used: set[str]) -> None:

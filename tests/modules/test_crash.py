@@ -6,7 +6,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
+from ansible_collections.maqet.qemu.plugins.module_utils._host.lock import try_lock
 from ansible_collections.maqet.qemu.tests.harness import look, view, wire
 from ansible_collections.maqet.qemu.tests.harness.engine import Wish, die_at_boundaries, reach, reach_all
 
@@ -95,6 +99,38 @@ def test_killed_while_it_restarts(home, supervisor):
     pids = {name: home.pid(name) for name in names}
     assert not any(outcome.changed for outcome in end_well(reach_all(home, [Wish(name, RAW) for name in names])))
     assert pids == {name: home.pid(name) for name in names}
+
+
+def test_killed_before_the_guests_begin(home, supervisor):
+    """Guests of a task begin together. A task that is killed before that leaves them waiting; the next one lets them go."""
+    held, crashed, busy = (home.name(word) for word in ("held", "crashed", "busy"))
+    wishes = [Wish(name, RAW, supervisor=supervisor) for name in (held, crashed, busy)]
+    reach(home, busy, raw=RAW, state="stopped", supervisor=supervisor)
+    lock = try_lock(f"{home.state}/maqet/locks/{busy}")
+    child = os.fork()
+    if not child:
+        reach_all(home, wishes)
+        os._exit(1)
+    look.wait_until(lambda: status_of(home, held) == status_of(home, crashed) == "prelaunch")
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(lock)
+    pid, other = home.pid(held), home.pid(crashed)
+    if supervisor == "systemd":
+        os.kill(other, signal.SIGSEGV)
+        look.wait_until(lambda: home.qemus(crashed) not in ([], [other]) and status_of(home, crashed) == "running")
+    first, second = (end_well(reach_all(home, wishes)) for _run in range(2))
+    assert [outcome.changed for outcome in first] == [True, supervisor == "process", True]
+    assert not any(outcome.changed for outcome in second)
+    assert home.pid(held) == pid and {status_of(home, name) for name in (held, crashed, busy)} == {"running"}
+
+
+def status_of(home, name):
+    """QEMU's own word on the user's monitor."""
+    try:
+        return wire.ask(home.sockets(name) / "monitor.sock", "query-status")["status"]
+    except OSError:
+        return None
 
 
 def make_machines(home, before, wish, supervisor):

@@ -170,7 +170,7 @@ async def start(work: Work, step: step_types.Start) -> None:
         joins=_joins(record),
     )
     write_files(record, record.applied or record.declared, as_before=step.as_before)
-    work.seen = await launch.launch(record, work.host.supervisor(record), service, work.deadline)
+    work.seen = await launch.launch(record, work.host.supervisor(record), service, work.deadline, work.host.gate)
     record.qemu_version = work.seen.qemu_version
 
 

@@ -15,6 +15,7 @@ from .state import Store
 
 if TYPE_CHECKING:
     from .._plan.network import NetworkRecord
+    from .gate import Gate
     from .images import Images
     from .keeper import Keeper
     from .process import Process
@@ -37,6 +38,8 @@ class Host:
         # Networks as the same task would leave them, in check mode.
         self.planned: dict[str, NetworkRecord] = {}
         self._probing: asyncio.Lock | None = None
+        # Where machines are worked on side by side.
+        self.gate: Gate | None = None
         self._keeper: Keeper | None = None
         self._images: Images | None = None
         self.looked: dict[str, dict[str, Any]] = {}
@@ -94,7 +97,7 @@ class Host:
 
     async def close(self) -> None:
         """End what was opened for the machines of one task; all of it opens again when needed."""
-        self._keeper = self._probing = self._images = None
+        self._keeper = self._probing = self._images = self.gate = None
         self.looked.clear()
         if self._systemd is not None:
             await self._systemd.close()

@@ -22,10 +22,11 @@ from . import recorder
 from .deadline import Deadline
 from .liveness import living_pid, send_signal, wait_for_end
 from .paths import last_words, make_private, size_of, write_private
-from .qmp import open_monitor
+from .qmp import Monitor, open_monitor
 from .supervisor import Service, joined_script
 
 if TYPE_CHECKING:
+    from .gate import Gate
     from .host import Supervisor
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.03
@@ -37,9 +38,10 @@ _QUIT_SECONDS = 5.0
 _DOUBT_SECONDS = 1.0
 
 
-async def launch(record: Record, supervisor: Supervisor, service: Service, deadline: Deadline) -> Observed:
+async def launch(record: Record, supervisor: Supervisor, service: Service, deadline: Deadline, gate: Gate | None = None) -> Observed:
     """Start QEMU, wait for its greeting, and look at it.
 
+    :param gate: where other machines may be worked on: then its guest begins with theirs.
     :raises StartError: it ended first: exit, argv and its last words.
     """
     make_private(os.path.dirname(record.run_dir))
@@ -54,9 +56,13 @@ async def launch(record: Record, supervisor: Supervisor, service: Service, deadl
 
         write_private(joined_script(service), inspect.getsource(joined), durable=False)
     logged = size_of(_log(record))
+    if gate and not service.paused and gate.has_others(record.name):
+        service = service._replace(paused=True)
+    else:
+        gate = None
     await supervisor.start(service)  # where it fails nothing runs: a unit of that name is somebody else's
     try:
-        return await _greeting(record, supervisor, logged, deadline)
+        return await _greeting(record, supervisor, logged, deadline, gate)
     except MaqetError as exc:
         if service.helpers and isinstance(exc, StartError):
             helpers.explain(service, exc)
@@ -64,13 +70,13 @@ async def launch(record: Record, supervisor: Supervisor, service: Service, deadl
         raise
 
 
-async def _greeting(record: Record, supervisor: Supervisor, logged: int, deadline: Deadline) -> Observed:
+async def _greeting(record: Record, supervisor: Supervisor, logged: int, deadline: Deadline, gate: Gate | None) -> Observed:
     pause, begun = _FIRST_PAUSE, time.monotonic()
     while True:
         if os.path.exists(record.sockets["qmp"]):
             try:
                 async with open_monitor(record.sockets["qmp"], deadline) as monitor:
-                    status = (await monitor.execute("query-status"))["status"]
+                    status = await _begin(record, monitor, deadline, gate)
                     return Observed(status, living_pid(record.directory), qemu_version=monitor.qemu_version)
             except UnresponsiveError:
                 pass  # an old socket, or one that is not listened on yet
@@ -81,6 +87,16 @@ async def _greeting(record: Record, supervisor: Supervisor, logged: int, deadlin
             raise _start_error(record, logged, f"QEMU did not answer within {deadline.seconds:g} s")
         await asyncio.sleep(pause)
         pause = min(pause * 1.3, _LONGEST_PAUSE)
+
+
+async def _begin(record: Record, monitor: Monitor, deadline: Deadline, gate: Gate | None) -> str:
+    """The status, once a guest that was held back runs."""
+    if gate:
+        await gate.wait_for_others(record.name, deadline.left / 2)
+        await monitor.execute("cont")
+        return "running"
+    status: str = (await monitor.execute("query-status"))["status"]
+    return status
 
 
 async def _has_ended(record: Record, supervisor: Supervisor) -> bool:
