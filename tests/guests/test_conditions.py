@@ -17,6 +17,7 @@ def test_conditions_of_a_guest(home, boot):
     home.started(name, memory="256MiB", boot=boot, nics=[{"name": "lan", "forwards": [{"guest": 80}, {"guest": 81}]}])
     console = {"serial": "^guest ready$"}
     every = [console, {"agent": True}, {"port": 80}, {"address": True}, {"command": ["/bin/busybox", "true"]}, {"status": "running"}]
+    every.append({"port": {"guest": 80, "from": "guest"}})
     error, _seconds = why_not(home, name, *every, seconds=0.8)
     assert "port 80: the guest does not answer" in error.message and "serial ^guest ready$" in error.message and "status" not in error.message
     assert wait(home, name, *every, seconds=SECONDS) < SECONDS

@@ -98,6 +98,8 @@ class FakeAgent:
             self.asked.append([arguments["path"], *arguments["arg"]])
             self._current = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             return {"error": self._current} if isinstance(self._current, dict) else {"return": {"pid": 1}}
+        if execute != "guest-exec-status":
+            return {"error": {"class": "CommandNotFound", "desc": f"Command {execute} has been disabled"}}
         code, text = self._current
         return {"return": {"exited": True, "exitcode": code, "out-data": base64.b64encode(text.encode()).decode()}}
 

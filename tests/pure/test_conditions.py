@@ -12,8 +12,20 @@ import pytest
 import yaml
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
 from ansible_collections.maqet.qemu.plugins.module_utils._host.conditions import KINDS as WAITED_FOR
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.condition import KINDS, OPTIONS, check_conditions, check_possible, conditions, schema, ways
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.condition import (
+    ANY_STATUS,
+    KINDS,
+    OPTIONS,
+    STATUSES,
+    check_conditions,
+    check_possible,
+    conditions,
+    schema,
+    typed,
+    ways,
+)
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import declare
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.moment import parse_moment
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import argument_spec
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "cases/conditions.yml").read_text())
@@ -62,3 +74,26 @@ def test_each_kind_is_waited_for():
 
 def test_what_has_a_short_form_is_raw():
     assert argument_spec(OPTIONS)["port"] == {"type": "raw"} and argument_spec(OPTIONS)["timeout"] == {"type": "float"}
+
+
+@pytest.mark.parametrize("case", CASES["typed"], ids=str)
+def test_texts_of_numbers_are_numbers(case):
+    assert typed([case["given"]]) == [case["taken"]]
+    check_conditions(typed([case["given"]]), "conditions")
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_what_a_task_can_wait_for(status):
+    check_conditions([{"status": status}], "conditions", ANY_STATUS)
+
+
+@pytest.mark.parametrize("case", CASES["moments"], ids=str)
+def test_moments(case):
+    text, moment = case
+    assert parse_moment(text) == moment
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "12:00", "2026-13-01"])
+def test_what_is_no_moment(text):
+    with pytest.raises(SpecError, match=r"since: .* is no time"):
+        parse_moment(text)

@@ -96,9 +96,12 @@ def command_line_of(pid: int) -> list[str]:
 
 def why_silent(pid: int) -> str:
     """Why a monitor may not answer, from what the process does."""
+    return why_halted(pid) or "another client may hold our monitor, or QEMU is busy"
+
+
+def why_halted(pid: int) -> str:
+    """Why the process does nothing at all; empty when it may."""
     state = process_facts(pid).get("State", "")
     if state.startswith(("T", "t")):
         return "its process is stopped (kill -CONT wakes it)"
-    if state.startswith("D"):
-        return "its process waits for a disk"
-    return "another client may hold our monitor, or QEMU is busy"
+    return "its process waits for a disk" if state.startswith("D") else ""

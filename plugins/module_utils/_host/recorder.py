@@ -21,6 +21,7 @@ from .paths import size_of, write_private
 _TAIL = 1 << 18
 _GREETING = b'{"QMP":'
 _BOOT = b'{"serial": '
+BEGINNING = 0
 HELLO = '{"execute":"qmp_capabilities"}\n'
 
 
@@ -115,6 +116,12 @@ def _find_last(path: str, mark: bytes) -> tuple[int, bytes]:
             return start + place, text[place:].partition(b"\n")[0]
         end = start
     return 0, b""
+
+
+def seconds(event: dict[str, Any]) -> float:
+    """When it came, by the clock of the host, in seconds since 1970."""
+    stamp = event.get("timestamp", {})
+    return float(stamp.get("seconds", 0)) + float(stamp.get("microseconds", 0)) / 1e6
 
 
 def matches(wanted: dict[str, Any], event: dict[str, Any]) -> bool:

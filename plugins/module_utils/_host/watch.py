@@ -95,7 +95,8 @@ async def _runs(host: Host, record: Record) -> bool:
     except (LockedError, UnresponsiveError):
         return False
     if status in _STILL:
-        raise MachineError(f"it cannot become ready: {_STILL[status]}", status=status)
+        hint = "maqet_vm with state: started lets it go on" if status in ("paused", "prelaunch") else ""
+        raise MachineError(f"the guest stands still: {_STILL[status]}", hint=hint, status=status)
     return bool(status == "running")
 
 

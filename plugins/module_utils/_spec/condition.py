@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .._errors import SpecError
 from .forward import forwards
-from .option import Option, json_schema
+from .option import Option, argument_spec, json_schema
 
 # One item of `ready`: one of the kinds, and a timeout beside it.
 OPTIONS = (
@@ -25,6 +26,7 @@ OPTIONS = (
         options=(
             Option("guest", "int", required=True, minimum=1, maximum=65535, expects="a TCP port of the guest, from 1 to 65535"),
             Option("address", pattern="^[0-9A-Fa-f.:]+$", expects="an address of the guest that its hypervisor reaches, such as 192.168.7.10"),
+            Option("from", choices=("host", "guest")),
         ),
     ),
     Option("serial", pattern="^.", expects="a regular expression of Python, such as 'login: $'"),
@@ -35,13 +37,18 @@ OPTIONS = (
         options=(
             Option("name", required=True, pattern="^[A-Z][A-Z0-9_]*$", expects="a QMP event's name, such as SHUTDOWN"),
             Option("match", "dict"),
+            Option("count", "int", minimum=1, expects="how many of them, such as 2"),
         ),
     ),
     Option("cloud_init", choices=("done",)),
     Option("command", "list", expects="a program and its arguments, such as [systemctl, is-active, nginx]"),
     Option("address", "bool", expects="true"),
+    Option("job", pattern="^.", expects="a job's id, such as backup0"),
     Option("timeout", "float", minimum=0, expects="seconds, such as 60"),
 )
+# What else a machine can be waited to become; it is not ready then.
+STATUSES = ("running", "paused", "stopped", "suspended", "shutdown", "io-error", "internal-error", "guest-panicked", "watchdog")
+ANY_STATUS = (replace(OPTIONS[0], choices=STATUSES), *OPTIONS[1:])
 KINDS = tuple(option.name for option in OPTIONS if option.name != "timeout")
 _SHORT = {option.name: option.short for option in OPTIONS if option.short}
 _BY_AGENT = ("agent", "command", "address")
@@ -90,8 +97,23 @@ def _condition(item: dict[str, Any]) -> Condition:
     return Condition(kind, value, item.get("timeout"))
 
 
-def check_conditions(items: Any, path: str) -> None:
+def typed(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a task gave, where a template makes texts of numbers and Ansible writes down what was left out."""
+    return [{option.name: _typed(option, item[option.name]) for option in OPTIONS if item.get(option.name) is not None} for item in items]
+
+
+def _typed(option: Option, value: Any) -> Any:
+    if not option.short:
+        return value
+    from .taken import taken
+
+    whole = taken(value if isinstance(value, dict) else {option.short: value}, argument_spec(option.options), option.name)
+    return whole if isinstance(value, dict) else whole[option.short]
+
+
+def check_conditions(items: Any, path: str, options: tuple[Option, ...] = OPTIONS) -> None:
     """
+    :param options: of one item.
     :raises SpecError: at ``<path>[<number>]``: an unknown kind, none or two of them, a wrong value.
     """
     from .validate import validate
@@ -103,7 +125,7 @@ def check_conditions(items: Any, path: str) -> None:
         if not isinstance(item, dict):
             raise SpecError(here, f"{item!r} is not a dictionary", hint="Use one of the conditions, such as {agent: true}")
         try:
-            validate(OPTIONS, item)
+            validate(options, item)
         except SpecError as exc:
             inner = exc.data["path"]
             raise SpecError(f"{here}.{inner}", exc.message[len(inner) + 2 :], hint=exc.hint) from exc
@@ -123,6 +145,9 @@ def _mistakes(item: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "command", "names no program", "Such as [systemctl, is-active, nginx]"
     if item.get("timeout") == 0:
         yield "timeout", "0 leaves no time", "Use seconds, such as 60"
+    port = item.get("port")
+    if isinstance(port, dict) and port.get("from") == "guest" and port.get("address"):
+        yield "port.address", "is the way from the host, and from says guest", "Leave one of them out"
     try:
         re.compile(item.get("serial") or "")
     except re.error as exc:
@@ -135,13 +160,19 @@ def check_possible(wanted: Sequence[Condition], spec: dict[str, Any], path: str)
     :raises SpecError: a condition that this machine can never meet.
     """
     for number, condition in enumerate(wanted):
-        if condition.kind in _BY_AGENT and not spec["guest_agent"]:
+        by_agent = condition.kind in _BY_AGENT or _from_guest(condition)
+        if by_agent and not spec["guest_agent"]:
             why = "asks the guest's agent, and guest_agent is false: the machine has no channel to one"
             raise SpecError(f"{path}[{number}].{condition.kind}", why, hint="Set guest_agent: true, and have qemu-guest-agent in the guest")
-        if condition.kind == "port" and not ways(condition.value, spec, {}):
+        if condition.kind == "port" and not by_agent and not ways(condition.value, spec, {}):
             port = condition.value["guest"]
             why = f"nothing leads to port {port} of the guest from here"
-            raise SpecError(f"{path}[{number}].port", why, hint=f"Add forwards: [{{guest: {port}}}] to a card of network user, or a card of network bridge")
+            hint = f"Add forwards: [{{guest: {port}}}] to a card of network user, or a card of network bridge; from: guest asks the guest's agent"
+            raise SpecError(f"{path}[{number}].port", why, hint=hint)
+
+
+def _from_guest(condition: Condition) -> bool:
+    return condition.kind == "port" and condition.value.get("from") == "guest"
 
 
 def ways(port: dict[str, Any], spec: dict[str, Any], identity: dict[str, Any]) -> list[Way]:
