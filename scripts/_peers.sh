@@ -68,6 +68,7 @@ run_peers() {
         -p ansible_collections.maqet.qemu.plugins.module_utils \
         -p ansible_collections.maqet.qemu.plugins.plugin_utils -p ansible_collections.maqet.qemu.plugins.inventory \
         -p ansible_collections.maqet.qemu.plugins.action
+    check mypy-eda mypy --cache-dir "$peers_work/mypy" --config-file pyproject.toml extensions/eda/plugins/event_source/events.py
     check shellcheck lint_scripts
     check check-jsonschema check-jsonschema --schemafile docs/schema/machine.json docs/examples/*.yml
     check check-jsonschema-labs check-jsonschema --schemafile docs/schema/lab.json docs/examples/labs/*.yml
