@@ -24,9 +24,9 @@ from ._host.paths import SOCKET_PATH_MAX
 from ._host.probe import find_qemu, qemu_facts
 from ._spec.machine import default_arch, default_machine
 
-_TOOLS = ("qemu-img", "systemctl", "setsid", "swtpm", "virtiofsd", "vde_switch", "vde_plug", "dpipe", "passt", "zstd")
+_TOOLS = ("qemu-img", "systemctl", "setsid", "swtpm", "virtiofsd", "vde_switch", "vde_plug", "dpipe", "passt", "tesseract", "zstd")
 _NEEDED = {"qemu-img": "Install qemu-utils (Debian) or qemu-img (Fedora)", "setsid": "Install util-linux"}
-_VERSIONS = {"qemu.qmp": ">=0.0.5,<0.1", "jsonschema": ">=4.10", "jeepney": ">=0.8", "pycdlib": ">=1.12", "PyYAML": ">=6"}
+_VERSIONS = {"qemu.qmp": ">=0.0.5,<0.1", "jsonschema": ">=4.10", "jeepney": ">=0.8", "pexpect": ">=4.8", "Pillow": ">=9", "pycdlib": ">=1.12", "PyYAML": ">=6"}
 _LIBRARIES = {name: name + version for name, version in _VERSIONS.items()}
 
 

@@ -11,13 +11,14 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._errors import HostError, MaqetError, StartError
+from ._errors import HostError, MachineError, MaqetError, SpecError, StartError, UnresponsiveError
 from ._host import lock
 from ._host.deadline import Deadline
 from ._host.gate import Gate
 from ._host.host import Host
+from ._host.liveness import living_pid
 from ._host.observe import observe
 from ._plan.record import Record
 from ._plan.wish import Observed, Wish, is_settled
@@ -26,7 +27,10 @@ from ._spec.name import check_name
 
 if TYPE_CHECKING:
     from ._host.actions import Work
+    from ._host.qmp import Monitor
     from ._plan.plan import Plan
+
+T = TypeVar("T")
 
 
 @dataclass(repr=False, eq=False)
@@ -87,6 +91,21 @@ class Engine:
         finally:
             await self.host.close()
 
+    def do(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """The work on one machine, and what it returns.
+
+        :raises MaqetError: what it raises.
+        """
+        results: list[T] = []
+
+        async def one(outcome: Outcome) -> None:
+            results.append(await work())
+
+        (outcome,) = asyncio.run(self.each([name], one))
+        if outcome.error:
+            raise outcome.error
+        return results[0]
+
     @staticmethod
     async def attempt(outcome: Outcome, work: Callable[[Outcome], Awaitable[None]]) -> Outcome:
         """The work done, or its error in the outcome."""
@@ -107,6 +126,38 @@ class Engine:
             finally:
                 if not os.path.exists(f"{self.host.paths.machines}/{name}"):
                     held.discard()
+
+    @asynccontextmanager
+    async def hold_running(self, name: str, deadline: Deadline) -> AsyncIterator[tuple[Record, int]]:
+        """The record of a machine that runs, under its lock, and its QEMU's pid.
+
+        :raises SpecError: there is no such machine. :raises MachineError: it does not run.
+        """
+        if not self.host.store.load([name]):
+            raise SpecError("name", f"there is no machine {name!r}", hint="maqet_vm declares one, maqet_vm_info lists them")
+        async with self.hold(name, deadline) as record:
+            if record is None:
+                raise SpecError("name", f"there is no machine {name!r} any more")
+            pid = living_pid(record.directory)
+            if pid is None:
+                raise MachineError("the machine does not run", hint="maqet_vm with state: started starts it", status="stopped")
+            yield record, pid
+
+    @asynccontextmanager
+    async def monitor(self, name: str, deadline: Deadline) -> AsyncIterator[tuple[Monitor, Record, int]]:
+        """A session with the monitor of a machine that runs, its record and its pid.
+
+        :raises SpecError, MachineError: as :meth:`hold_running`, or it is silent.
+        """
+        from ._host.qmp import open_monitor
+        from ._host.watch import unresponsive
+
+        async with self.hold_running(name, deadline) as (record, pid):
+            try:
+                async with open_monitor(record.sockets["qmp"], deadline) as monitor:
+                    yield monitor, record, pid
+            except UnresponsiveError as exc:
+                raise unresponsive(exc, pid) from exc
 
     async def reach(self, wish: Wish, outcome: Outcome, *, check: bool) -> None:
         """Bring one machine to its wish."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _SOURCES = ("images", "url", "checksum")
 # A whole lab: whatever its machines may hold.
 _DEFINITION = "definition"
+# Of a console.
+_STEPS = "steps"
 
 
 class Module(AnsibleModule):  # type: ignore[misc]
@@ -60,6 +62,10 @@ def veiled(params: dict[str, Any]) -> dict[str, Any]:
     from ._spec.arguments import VEILED
 
     shown = {name: "********" if value and name in (*VEILED, _DEFINITION) else value for name, value in params.items()}
+    if params.get(_STEPS):
+        from ._spec.console import concealed as without_secrets
+
+        shown[_STEPS] = without_secrets(params[_STEPS])
     if any(params.get(name) for name in _SOURCES):
         from ._spec.image import concealed
 

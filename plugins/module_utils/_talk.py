@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
-from ._engine import Engine, Outcome, machine_facts
-from ._errors import MachineError, SpecError, UnresponsiveError
+from ._engine import Engine, machine_facts
+from ._errors import MachineError, UnresponsiveError
 from ._host import recorder
 from ._host.deadline import Deadline
-from ._host.liveness import living_pid, why_silent
 from ._host.probe import qmp_schema
 from ._host.qmp import open_monitor
+from ._host.watch import unresponsive
 from ._plan.record import Record
 from ._plan.wish import Observed
 from ._spec.qmp_schema import QmpSchema, is_read
@@ -49,28 +49,13 @@ def talk(wish: Talk, *, check: bool = False, engine: Engine | None = None) -> An
 
     :raises MaqetError: the machine is unknown, stopped or silent; a command is wrong or refused; no event came.
     """
-    answers: list[Answer] = []
     engine = engine or Engine()
-
-    async def one(outcome: Outcome) -> None:
-        answers.append(await _talk(engine, wish, check=check))
-
-    outcome = asyncio.run(engine.each([wish.name], one))[0]
-    if outcome.error:
-        raise outcome.error
-    return answers[0]
+    return engine.do(wish.name, lambda: _talk(engine, wish, check=check))
 
 
 async def _talk(engine: Engine, wish: Talk, *, check: bool) -> Answer:
     deadline = Deadline(wish.timeout)
-    if not engine.host.store.load([wish.name]):
-        raise SpecError("name", f"there is no machine {wish.name!r}", hint="maqet_vm declares one, maqet_vm_info lists them")
-    async with engine.hold(wish.name, deadline) as record:
-        if record is None:
-            raise SpecError("name", f"there is no machine {wish.name!r} any more")
-        pid = living_pid(record.directory)
-        if pid is None:
-            raise MachineError("the machine does not run", hint="maqet_vm with state: started starts it", status="stopped")
+    async with engine.hold_running(wish.name, deadline) as (record, pid):
         schema = QmpSchema(await qmp_schema(engine.host.paths, f"/proc/{pid}/exe", keep=not check))
         for position, command in enumerate(wish.commands):
             schema.check(command, f"commands[{position}]")
@@ -92,9 +77,7 @@ async def _converse(wish: Talk, record: Record, pid: int, deadline: Deadline, *,
     except UnresponsiveError as exc:
         # quit may end the stream before its reply, and does what it was asked to.
         if not (len(results) + 1 == len(sent) and sent[-1]["execute"] == "quit" and "closed" in exc.message):
-            raise UnresponsiveError(
-                f"unresponsive: {exc.message} ({why_silent(pid)})", hint="Use monitor.sock for a client of your own, never qmp.sock", status="unresponsive"
-            ) from exc
+            raise unresponsive(exc, pid) from exc
         results.append({})
     events = await _events(wish, record, start, check=check)
     return Answer(results, events, changes, machine_facts(record, seen))

@@ -21,7 +21,7 @@ FLOORS = (
     ("_plan",),
     ("_host",),
     ("_engine",),
-    ("_talk", "_survey", "_wait", "_diagnosis", "_images", "_archive", "_snapshots", "_lab"),
+    ("_talk", "_survey", "_wait", "_diagnosis", "_images", "_archive", "_snapshots", "_lab", "_console", "_keys", "_screen"),
     ("_module",),
     ("modules", "plugin_utils"),
     ("action", "inventory"),

@@ -101,6 +101,26 @@ def try_lock(path: str, operation: int = fcntl.LOCK_EX) -> int | None:
     return descriptor
 
 
+@asynccontextmanager
+async def turn(path: str, place: str, deadline: Deadline) -> AsyncIterator[None]:
+    """Hold something of a machine that runs, such as its console.
+
+    :raises LockedError: naming the holder, when the deadline passed.
+    """
+    while True:
+        descriptor = try_lock(path)
+        if descriptor is not None:
+            break
+        if deadline.over:
+            who = holder(path)
+            raise LockedError(f"another task is at {place}: {who}", hint="Wait for it, or give this task a longer timeout", holder=who)
+        await asyncio.sleep(min(_PAUSE, deadline.left))
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def holder(path: str) -> str:
     """Who holds the lock, for people."""
     try:

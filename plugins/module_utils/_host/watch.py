@@ -15,7 +15,7 @@ from .._plan.record import Record
 from . import lock, recorder
 from .deadline import Deadline
 from .host import Host
-from .liveness import living_pid
+from .liveness import living_pid, why_silent
 from .paths import last_words
 from .qmp import open_monitor
 
@@ -32,6 +32,24 @@ _STILL = {
     "watchdog": "its watchdog stopped it",
     "suspended": "its guest sleeps",
 }
+
+
+_LETS_GO_ON = {
+    "paused": "maqet_vm with state: started lets it go on",
+    "prelaunch": "maqet_vm with state: started lets it go on",
+    "suspended": "maqet_qmp with command: system_wakeup wakes it",
+}
+
+
+def still(status: str) -> MachineError:
+    """What to say of a guest that would have to run."""
+    return MachineError(f"its guest stands still: {_STILL.get(status, f'it is {status}')}", hint=_LETS_GO_ON.get(status, ""), status=status)
+
+
+def unresponsive(error: UnresponsiveError, pid: int) -> UnresponsiveError:
+    """The same with why, as far as the process shows it."""
+    hint = "Use monitor.sock for a client of your own, never qmp.sock"
+    return UnresponsiveError(f"unresponsive: {error.message} ({why_silent(pid)})", hint=hint, status="unresponsive")
 
 
 async def await_pid(host: Host, record: Record, deadline: Deadline) -> int:
