@@ -68,6 +68,29 @@ def test_a_burst(home):
     asyncio.run(run())
 
 
+def test_what_was_freed(home):
+    """Holes at the head and behind a mark that was kept; lines that are no events; the last one is still being written."""
+    name = home.name()
+    declare(home, name, raw={"memory": "64MiB"}, state="present")
+    lines = [json.dumps({"timestamp": {"seconds": number, "microseconds": 0}, "event": "RTC_CHANGE", "data": {"offset": number}}) for number in range(9000)]
+    lines[1000], lines[8000], lines[8001] = '{"serial": 5}', '{"timestamp": {"seco{"serial": 7}', "[]"
+    file = home.directory(name) / "events.jsonl"
+    file.write_text("\r\n".join(lines) + "\r\n" + lines[1][:-5])
+    places = [sum(len(line) + 2 for line in lines[:number]) for number in (0, 1000, 1001, 7000)]
+    for begin, end in ((places[0], places[1]), (places[2], places[3])):
+        subprocess.run(["fallocate", "--punch-hole", "--offset", str(begin), "--length", str(end - begin), str(file)], check=True)
+
+    async def run():
+        async with source(since=0) as queue:
+            told = [event["data"]["offset"] for event in await take(queue)]
+            assert told == [number for number in range(7000, 9000) if number not in (8000, 8001)]
+            with open(file, "a", encoding="utf-8") as more:
+                more.write(lines[1][-5:] + "\r\n")
+            assert [event["data"]["offset"] for event in await take(queue)] == [1]
+
+    asyncio.run(run())
+
+
 def test_killed_again_and_again(home, tmp_path):
     """Files begun anew and freed at their head in the middle."""
     name = home.name()

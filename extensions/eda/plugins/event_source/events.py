@@ -355,9 +355,11 @@ class Recording:
         place, text = self._text() if self._file >= 0 else (0, b"")
         lines = text.split(b"\n")
         torn = lines.pop()
+        if not lines and len(text) == _CHUNK:  # what was freed up to a line of which this is the beginning, or no line at all
+            lines = [torn[: (len(torn) - len(torn.lstrip(b"\0")) or len(torn)) - 1]]
         if lines and self.at.offset and (place > self.at.offset or text.startswith(b"\0")):
             _log.warning("%s: events were freed before they were read", self._path)
-        for line in lines if lines or len(text) < _CHUNK else [torn[:-1]]:
+        for line in lines:
             place += len(line) + 1
             event = _event(line)
             if event:
