@@ -14,6 +14,7 @@ from ._errors import LockedError, MaqetError
 from ._host import recorder
 from ._host.deadline import Deadline
 from ._host.glance import Choice, choose, lab_of
+from ._host.history import troubles
 from ._host.liveness import command_line_of, living_pid, process_facts
 from ._host.observe import observe
 from ._plan.diff import Change, compare, readable, spell
@@ -23,26 +24,32 @@ from ._plan.snapshot import shown
 from ._plan.wish import Observed
 from ._spec.declaration import OPTIONS
 from ._spec.disk_file import disk_files
+from ._spec.moment import Cursor, parse_moment
 
 _LOCK_SECONDS = 0.5
+_EVENTS = 10
 # States that a guest brings itself into.
 _GUESTS_OWN = ("suspended", "guest-panicked", "shutdown", "watchdog")
 
 
 class Question(NamedTuple):
     """
-    :param events: how many of the last events of each.
+    :param events: how many of the last events of each; None: 10, or all from ``since`` on.
+    :param since: the guest's last start, a time, or a cursor: only events from there on.
     :param timeout: seconds that one machine's monitor may take; machines do not wait for one another.
     """
 
     choice: Choice = Choice()
-    events: int = 0
+    events: int | None = 0
     timeout: float = 5
+    since: str = ""
 
 
 def survey(question: Question, *, engine: Engine | None = None) -> tuple[list[dict[str, Any]], list[str]]:
     """What is known of each machine, by name; and warnings."""
     engine = engine or Engine(parallel=64)
+    if question.since:
+        parse_moment(question.since, "events_since")
     records = choose(engine.host.store, question.choice)
 
     async def look(outcome: Outcome) -> None:
@@ -72,8 +79,31 @@ async def _look(engine: Engine, record: Record, question: Question) -> dict[str,
         "service": await _service(engine, record),
         "process": _process(seen),
         "argv": record.argv,
-        "events": recorder.last_events(record.directory, question.events),
+        **_recorded(record, seen, question),
     }
+
+
+def _recorded(record: Record, seen: Observed, question: Question) -> dict[str, Any]:
+    """What the recorder has: events as they go out everywhere, and what went wrong."""
+    if question.since:
+        lines = _since(record, parse_moment(question.since, "events_since"))
+        lines = lines[-question.events :] if question.events else lines
+    else:
+        lines = recorder.last_events(record.directory, _EVENTS if question.events is None else question.events)
+    whose = {"vm": record.name, "lab": lab_of(record), "labels": record.declared.get("labels", {})}
+    return {
+        "events": [{**line.item, **whose, "cursor": str(line.cursor)} for line in lines],
+        "cursor": str(recorder.position(record.directory)),
+        "troubles": troubles(record.directory, alive=seen.alive),
+    }
+
+
+def _since(record: Record, moment: str | float | Cursor) -> list[recorder.Line]:
+    if moment == "now":
+        return []
+    begin = moment if isinstance(moment, Cursor) else recorder.BEGINNING if isinstance(moment, float) else recorder.last_boot(record.directory).events
+    lines, _end = recorder.read(record.directory, begin)
+    return [line for line in lines if "event" in line.item and (not isinstance(moment, float) or recorder.seconds(line.item) >= moment)]
 
 
 async def _observe(engine: Engine, record: Record, question: Question) -> tuple[Observed, str | None]:

@@ -18,6 +18,7 @@ from ._host.qmp import open_monitor
 from ._host.watch import unresponsive
 from ._plan.record import Record
 from ._plan.wish import Observed
+from ._spec.moment import Cursor
 from ._spec.qmp_schema import QmpSchema, is_read
 
 _PAUSE = 0.02
@@ -83,7 +84,7 @@ async def _converse(wish: Talk, record: Record, pid: int, deadline: Deadline, *,
     return Answer(results, events, changes, machine_facts(record, seen))
 
 
-async def _events(wish: Talk, record: Record, start: int, *, check: bool) -> list[dict[str, Any]]:
+async def _events(wish: Talk, record: Record, start: Cursor, *, check: bool) -> list[dict[str, Any]]:
     """What the flight recorder has from ``start`` on, until the awaited event is among it."""
     events, position = recorder.read_events(record.directory, start)
     if not wish.wait_for or check:

@@ -19,7 +19,7 @@ from ._host.liveness import living_pid
 from ._host.look import Look, Since
 from ._plan.record import Record
 from ._spec.condition import ANY_STATUS, check_conditions, check_possible, conditions, typed
-from ._spec.moment import parse_moment
+from ._spec.moment import Cursor, parse_moment
 
 
 class Wait(NamedTuple):
@@ -81,11 +81,13 @@ async def _wait(engine: Engine, wish: Wait, *, check: bool) -> Answer:
     return Answer([_answer(look) for look in looks], round(time.monotonic() - begun, 3), _facts(record), engine.host.store.warnings)
 
 
-def _since(record: Record, moment: str | float) -> Since:
+def _since(record: Record, moment: str | float | Cursor) -> Since:
     if moment == "now":
         return since_now(record)
     start = since_start(record)
-    # A console has no times: it counts from the guest's last start.
+    # A console has no times and no cursors: it counts from the guest's last start.
+    if isinstance(moment, Cursor):
+        return start._replace(events=moment)
     return start if isinstance(moment, str) else Since(recorder.BEGINNING, start.serial, moment)
 
 

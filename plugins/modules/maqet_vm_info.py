@@ -38,9 +38,14 @@ options:
     default: false
   events:
     description:
-      - How many of the last QMP events of each machine to return.
+      - How many of the last QMP events of each machine to return. 10 when left out, or all with O(events_since).
     type: int
-    default: 10
+  events_since:
+    description:
+      - Only events from there on. V(start) is the guest's last start. A time is such as V(2026-03-01T12:00:00Z) or seconds since 1970.
+      - Or a cursor, the C(cursor) of a machine or of an event in an earlier result. What comes after it is returned, nothing twice and
+        nothing left out.
+    type: str
   timeout:
     description:
       - Seconds that a machine's monitor may take to answer.
@@ -71,6 +76,16 @@ EXAMPLES = r"""
     name: [web]
     events: 50
     timeout: 2
+
+- name: What has happened since that task
+  maqet.qemu.maqet_vm_info:
+    name: [web]
+    events_since: "{{ all.vms[0].cursor }}"
+
+- name: Machines whose guest panicked, or whose QEMU crashed
+  ansible.builtin.debug:
+    msg: "{{ item.name }}: {{ item.troubles[-1].what }}"
+  loop: "{{ all.vms | selectattr('troubles') }}"
 
 - name: Machines of a role
   maqet.qemu.maqet_vm_info:
@@ -189,10 +204,29 @@ vms:
       elements: str
       sample: [/usr/bin/qemu-system-x86_64, -name, 'guest=web,debug-threads=on']
     events:
-      description: The last QMP events, oldest first.
+      description: The last QMP events, oldest first, each with its machine and the C(cursor) behind it.
       type: list
       elements: dict
-      sample: []
+      sample:
+        - event: RESET
+          data: {guest: true, reason: guest-reset}
+          timestamp: {seconds: 1772366400, microseconds: 0}
+          vm: web
+          lab: shop
+          labels: {role: web}
+          cursor: '131075:4096'
+    cursor:
+      description: Where the next event will stand, for O(events_since).
+      type: str
+      sample: '131075:4096'
+    troubles:
+      description:
+        - What went wrong, oldest first, as far back as the recorder reaches. V(what) is V(crash) of QEMU, V(panic), V(watchdog), V(io-error) or
+          V(memory-failure). V(time) is in seconds since 1970, and V(data) that of the QMP event.
+        - A crash is a QEMU that ended without a word. Its time is when it last said something.
+      type: list
+      elements: dict
+      sample: [{what: panic, time: 1772366400.5, cursor: '131075:4096', data: {action: pause}}]
 """
 
 from ansible_collections.maqet.qemu.plugins.module_utils._host.glance import Choice, glance
@@ -203,7 +237,8 @@ ARGUMENTS = {
     "lab": {"type": "str"},
     "labels": {"type": "dict"},
     "brief": {"type": "bool", "default": False},
-    "events": {"type": "int", "default": 10},
+    "events": {"type": "int"},
+    "events_since": {"type": "str"},
     "timeout": {"type": "float", "default": 5},
 }
 
@@ -216,7 +251,7 @@ def answer(module: Module, check: bool) -> dict:
     else:
         from ansible_collections.maqet.qemu.plugins.module_utils._survey import Question, survey
 
-        vms, warnings = survey(Question(choice, params["events"], params["timeout"]))
+        vms, warnings = survey(Question(choice, params["events"], params["timeout"], params["events_since"] or ""))
     return {"changed": False, "vms": vms, "warnings": warnings}
 
 

@@ -86,6 +86,7 @@ options:
       - From where on events and the serial console count. V(start) is the guest's last start before the task, V(now) is the task's begin.
       - Or a time, such as V(2026-03-01T12:00:00Z) or seconds since 1970. Events are counted through several starts of the machine then,
         the console from the guest's last start on.
+      - Or a cursor, such as the C(cursor) of an event that an earlier task found, or of a machine in M(maqet.qemu.maqet_vm_info).
       - It says nothing of other conditions, which are about how things are.
     type: str
     default: start
@@ -199,10 +200,10 @@ conditions:
       sample: the guest does not answer
     found:
       description:
-        - What met it. Of V(event) the event, of V(serial) the text, of V(address) the addresses, of V(command) its output,
+        - What met it. Of V(event) the event with the C(cursor) behind it, of V(serial) the text, of V(address) the addresses, of V(command) its output,
           of V(port) where it answered, of V(cloud_init) what it says of itself, of V(status) and V(job) the status.
       type: raw
-      sample: {event: SHUTDOWN, data: {guest: true, reason: guest-shutdown}, timestamp: {seconds: 1772366400, microseconds: 0}}
+      sample: {event: SHUTDOWN, data: {guest: true, reason: guest-shutdown}, timestamp: {seconds: 1772366400, microseconds: 0}, cursor: '131075:4096'}
 seconds:
   description: How long it took.
   returned: success

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from .._errors import LockedError, MachineError, UnresponsiveError
 from .._plan.record import Record
 from .._spec.condition import Condition
-from . import recorder
+from .._spec.moment import Cursor
+from . import bounded, recorder
 from .agent import Agent, Channel, open_agent
 from .deadline import Deadline
 from .host import Host
@@ -34,7 +35,7 @@ ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-_])|[\x00-\x08\x0b-\x1f\x7f
 class Since(NamedTuple):
     """From where on the recorder and the serial log count. :param time: and from when on an event does, in seconds since 1970."""
 
-    events: int
+    events: Cursor
     serial: int = 0
     time: float = 0.0
 
@@ -75,11 +76,14 @@ class Look:
             if size != self.kept.get("size"):
                 file.seek(max(begin, size - _TAIL))
                 self.kept.update(size=size, text=file.read().decode(errors="replace").replace("\r\n", "\n"))
+                if bounded.is_large(os.fstat(file.fileno())):
+                    bounded.trim(file.name)
         return str(self.kept.get("text", ""))
 
     def events(self) -> list[dict[str, Any]]:
-        """Those that came since the last look."""
-        events, self.kept["position"] = recorder.read_events(self.record.directory, self.kept.get("position", self.since.events))
+        """Those that came since the last look, each with the cursor behind it."""
+        lines, self.kept["position"] = recorder.read(self.record.directory, self.kept.get("position", self.since.events))
+        events = [{**line.item, "cursor": str(line.cursor)} for line in lines if "event" in line.item]
         return [event for event in events if recorder.seconds(event) >= self.since.time]
 
 

@@ -17,6 +17,7 @@ from .._errors import HostError
 
 # sun_path holds 108 bytes with its closing NUL (unix(7)).
 SOCKET_PATH_MAX = 107
+_LAST_BYTES = 1 << 16
 
 
 class Paths(NamedTuple):
@@ -138,9 +139,9 @@ def free_bytes(directory: str) -> int:
 def last_words(path: str, start: int = 0, lines: int = 15) -> list[str]:
     """The last lines of a log, of what was written to it after ``start``."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            file.seek(start)
-            return file.read().strip().splitlines()[-lines:]
+        with open(path, "rb") as file:
+            file.seek(max(start, file.seek(0, os.SEEK_END) - _LAST_BYTES))
+            return file.read().decode(errors="replace").strip().splitlines()[-lines:]
     except OSError:
         return []
 

@@ -52,7 +52,7 @@ start)
     . "${0%/*}/command"
     # What is for this once is read once; a start by systemd itself after a crash has nobody to say that the guest begins anew.
     if test -s "${0%/*}/start.once"; then . "${0%/*}/start.once"; : >"${0%/*}/start.once"
-    else stat -c '{"serial": %s}' "${0%/*}/serial.log"; fi
+    else printf '{"serial": %s, "time": %s}\n' "$(stat -c %s "${0%/*}/serial.log")" "$(date +%s)"; fi
     exec "$@" ;;
 stop)  # also after an exit of QEMU's own; there is no main process then and nothing to ask
     test -z "$MAINPID" || exec "$2" "$3" "$4" "$MAINPID" "$5" ;;

@@ -67,11 +67,28 @@ async def await_pid(host: Host, record: Record, deadline: Deadline) -> int:
 
 
 async def _is_at_rest(host: Host, record: Record) -> bool:
+    if _is_worked_on(host, record):
+        return False
     try:
         supervisor = host.supervisor(record)
     except HostError:
         return True
     return not supervisor.restarts or (await supervisor.facts([record.unit]))[record.unit].at_rest
+
+
+def _is_worked_on(host: Host, record: Record) -> bool:
+    """Whether another task may be about to start the machine again, or to remove it."""
+    path = f"{host.paths.locks}/{record.name}"
+    try:
+        descriptor = lock.try_lock(path)
+    except FileNotFoundError:
+        return False
+    if descriptor is None:
+        return True
+    if not os.path.isdir(record.directory):
+        os.unlink(path)
+    os.close(descriptor)
+    return False
 
 
 def _ended(record: Record) -> MachineError:
