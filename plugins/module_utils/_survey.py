@@ -10,7 +10,7 @@ import asyncio
 from typing import Any, NamedTuple
 
 from ._engine import Engine, Outcome, machine_facts
-from ._errors import LockedError, MaqetError
+from ._errors import LockedError, MachineError, MaqetError
 from ._host import recorder
 from ._host.deadline import Deadline
 from ._host.glance import Choice, choose, lab_of
@@ -36,6 +36,7 @@ class Question(NamedTuple):
     """
     :param events: how many of the last events of each; None: 10, or all from ``since`` on.
     :param since: the guest's last start, a time, or a cursor: only events from there on.
+    :param metrics: also what each has used.
     :param timeout: seconds that one machine's monitor may take; machines do not wait for one another.
     """
 
@@ -43,6 +44,7 @@ class Question(NamedTuple):
     events: int | None = 0
     timeout: float = 5
     since: str = ""
+    metrics: bool = False
 
 
 def survey(question: Question, *, engine: Engine | None = None) -> tuple[list[dict[str, Any]], list[str]]:
@@ -61,7 +63,7 @@ def survey(question: Question, *, engine: Engine | None = None) -> tuple[list[di
 
 
 async def _look(engine: Engine, record: Record, question: Question) -> dict[str, Any]:
-    seen, busy = await _observe(engine, record, question)
+    seen, busy, metrics = await _observe(engine, record, question)
     running = record.applied if seen.alive else None
     lack = to_apply(record, seen) if running and seen.spec else None
     return {
@@ -80,6 +82,7 @@ async def _look(engine: Engine, record: Record, question: Question) -> dict[str,
         "process": _process(seen),
         "argv": record.argv,
         **_recorded(record, seen, question),
+        **({"metrics": metrics} if question.metrics else {}),
     }
 
 
@@ -106,14 +109,27 @@ def _since(record: Record, moment: str | float | Cursor) -> list[recorder.Line]:
     return [line for line in lines if "event" in line.item and (not isinstance(moment, float) or recorder.seconds(line.item) >= moment)]
 
 
-async def _observe(engine: Engine, record: Record, question: Question) -> tuple[Observed, str | None]:
+async def _observe(engine: Engine, record: Record, question: Question) -> tuple[Observed, str | None, dict[str, Any] | None]:
     """A machine that a task works on is not asked: what can be seen from outside is said, and who works on it."""
     try:
         async with engine.hold(record.name, Deadline(_LOCK_SECONDS)):
-            return await observe(engine.host, record, Deadline(question.timeout)), None
+            deadline = Deadline(question.timeout)
+            seen = await observe(engine.host, record, deadline)
+            return seen, None, await _measure(engine, record, seen, deadline) if question.metrics else None
     except LockedError as exc:
         pid = living_pid(record.directory)
-        return Observed("busy" if pid else "stopped", pid), str(exc.data["holder"])
+        return Observed("busy" if pid else "stopped", pid), str(exc.data["holder"]), None
+
+
+async def _measure(engine: Engine, record: Record, seen: Observed, deadline: Deadline) -> dict[str, Any] | None:
+    if seen.pid is None or seen.status == "unresponsive":
+        return None
+    from ._host.metrics import measure
+
+    try:
+        return await measure(engine.host, record, seen.pid, deadline)
+    except MachineError:
+        return None
 
 
 def _observed(seen: Observed) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ansible_collections.maqet.qemu.tests.harness.home import qmp
 from ansible_collections.maqet.qemu.tests.harness.ready import wait, why_not
+from ansible_collections.maqet.qemu.tests.modules.test_recorder import info
 
 SECONDS = 90
 
@@ -31,6 +32,10 @@ def test_conditions_of_a_guest(home, boot):
     assert wait(home, name, {"agent": True}) < 2  # a look that was called off lets go of its socket
     error, _seconds = why_not(home, name, {"command": ["/bin/nothing"]}, seconds=5)
     assert "No such file" in error.message
+
+    metrics = info(home, name, metrics=True)["metrics"]
+    assert metrics["load"][0] >= 0 and metrics["memory"]["guest_available"] < metrics["memory"]["guest_total"] <= 256 << 20
+    assert metrics["nics"]["lan"]["receive_bytes"] > 0
 
     def power_down():
         home.play(qmp(name, "system_powerdown"))

@@ -142,7 +142,7 @@ async def listens(look: Look, port: int, deadline: Deadline) -> str:
     """Whether something in the guest listens on the port, whoever can reach it."""
     try:
         async with look.agent(deadline) as session:
-            tables = [await _read(session, path) for path in _TABLES]
+            tables = [await read_file(session, path) for path in _TABLES]
     except UnresponsiveError:
         return SILENT
     except QmpError as exc:
@@ -153,7 +153,7 @@ async def listens(look: Look, port: int, deadline: Deadline) -> str:
     return "" if look.found else "nothing listens in the guest"
 
 
-async def _read(session: Agent, path: str) -> str:
+async def read_file(session: Agent, path: str) -> str:
     """A file of the guest."""
     handle, text = await session.execute("guest-file-open", {"path": path, "mode": "r"}), b""
     try:
