@@ -67,7 +67,7 @@ run_peers() {
     check mypy env MYPYPATH="$peers_work" mypy --cache-dir "$peers_work/mypy" --config-file pyproject.toml \
         -p ansible_collections.maqet.qemu.plugins.module_utils \
         -p ansible_collections.maqet.qemu.plugins.plugin_utils -p ansible_collections.maqet.qemu.plugins.inventory \
-        -p ansible_collections.maqet.qemu.plugins.action
+        -p ansible_collections.maqet.qemu.plugins.action -p ansible_collections.maqet.qemu.plugins.connection
     check mypy-eda mypy --cache-dir "$peers_work/mypy" --config-file pyproject.toml extensions/eda/plugins/event_source/events.py
     check shellcheck lint_scripts
     check check-jsonschema check-jsonschema --schemafile docs/schema/machine.json docs/examples/*.yml

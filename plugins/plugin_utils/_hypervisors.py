@@ -19,6 +19,7 @@ from typing import Any
 from ansible import constants, context
 from ansible.executor.task_queue_manager import TaskQueueManager
 from ansible.inventory.manager import InventoryManager
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.playbook.play import Play
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import connection_loader
@@ -90,15 +91,31 @@ class Hypervisors:
         word = str(said).rpartition(".")[2]
         return "ssh" if word in _SSH else word
 
+    def is_plain_ssh(self, name: str) -> bool:
+        """Whether it is reached by ssh, and the user who logs in is the one whose machines they are."""
+        return self.kind(name) == "ssh" and not self.becomes(name)
+
+    def becomes(self, name: str) -> bool:
+        variables = self.variables(name)
+        said = Templar(loader=self._loader, variables=variables).template(variables.get("ansible_become", constants.DEFAULT_BECOME))
+        return bool(boolean(said, strict=False))
+
     def address(self, name: str) -> str:
         """Where the controller reaches it by ssh."""
         return str(self._ssh(name).get_option("host") or name)
 
     def through(self, name: str, host: str, port: int) -> str:
         """Arguments of an ssh that reaches ``host:port`` as the hypervisor sees it."""
-        plugin = self._ssh(name)
         # Which ever connection the host has is used, none is left open for it.
-        argv = [plugin.get_option("ssh_executable"), "-o", "ControlMaster=no"]
+        program, *argv = self.ssh(name)
+        command = shlex.join([program, "-o", "ControlMaster=no", *argv, "-W", f"{host}:{port}", self.address(name)])
+        # ssh reads % in it; what is meant for the inner one stays its own.
+        return shlex.join(["-o", f"ProxyCommand={command.replace('%', '%%')}"])
+
+    def ssh(self, name: str) -> list[str]:
+        """The ssh that a task there would have: the program and its options, all but the address."""
+        plugin = self._ssh(name)
+        argv = [plugin.get_option("ssh_executable")]
         for option in ("ssh_args", "ssh_common_args", "ssh_extra_args"):
             argv += shlex.split(plugin.get_option(option) or "")
         if not plugin.get_option("host_key_checking"):
@@ -106,9 +123,7 @@ class Hypervisors:
         for flag, option in (("-p", "port"), ("-l", "remote_user"), ("-i", "private_key_file")):
             value = plugin.get_option(option)
             argv += [flag, str(value)] if value else []
-        command = shlex.join([*argv, "-W", f"{host}:{port}", self.address(name)])
-        # ssh reads % in it; what is meant for the inner one stays its own.
-        return shlex.join(["-o", f"ProxyCommand={command.replace('%', '%%')}"])
+        return argv
 
     def _ssh(self, name: str) -> Any:
         """Its connection plugin, with the options that a task there would have."""

@@ -24,7 +24,7 @@ FLOORS = (
     ("_talk", "_survey", "_wait", "_diagnosis", "_images", "_archive", "_snapshots", "_lab", "_console", "_keys", "_screen"),
     ("_module",),
     ("modules", "plugin_utils"),
-    ("action", "inventory"),
+    ("action", "connection", "inventory"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FILES = [file for file in sorted(PLUGINS.rglob("*.py")) if file.parent.name != "doc_fragments"]

@@ -19,6 +19,8 @@ from .deadline import Deadline
 from .qmp import Monitor, close_client, connect, make_client
 
 _PAUSE = 0.05
+# qemu-ga keeps up to 16 MiB of a command's output and as much of its errors, told in one line of base64.
+_LONGEST_ANSWER = 48 << 20
 # Its agent may have opened the channel before our record of events begins, as in a guest whose memory was saved.
 _AGENT_PORT, _CLOSED_SECONDS = "guest-agent", 5.0
 
@@ -32,6 +34,10 @@ class Agent(Monitor):
         self._client = client
         self._deadline = deadline
 
+    def until(self, deadline: Deadline) -> Agent:
+        """The same session with another deadline."""
+        return Agent(self._client, deadline)
+
 
 @asynccontextmanager
 async def open_agent(path: str, deadline: Deadline) -> AsyncIterator[Agent]:
@@ -42,6 +48,7 @@ async def open_agent(path: str, deadline: Deadline) -> AsyncIterator[Agent]:
     while True:
         client = make_client()
         client.await_greeting = client.negotiate = False
+        client.readbuflen = _LONGEST_ANSWER
         try:
             try:
                 agent = await _in_step(client, path, deadline)

@@ -22,7 +22,7 @@ from .qmp import open_monitor
 _PAUSE = 0.1
 _LOOK_SECONDS = 2.0
 # What QEMU calls a guest whose CPUs stand still until somebody does something.
-_STILL = {
+STILL = {
     "paused": "it is paused",
     "prelaunch": "it was started paused",
     "io-error": "a disk cannot be written (io-error)",
@@ -43,7 +43,7 @@ _LETS_GO_ON = {
 
 def still(status: str) -> MachineError:
     """What to say of a guest that would have to run."""
-    return MachineError(f"its guest stands still: {_STILL.get(status, f'it is {status}')}", hint=_LETS_GO_ON.get(status, ""), status=status)
+    return MachineError(f"its guest stands still: {STILL.get(status, f'it is {status}')}", hint=_LETS_GO_ON.get(status, ""), status=status)
 
 
 def unresponsive(error: UnresponsiveError, pid: int) -> UnresponsiveError:
@@ -129,9 +129,9 @@ async def _runs(host: Host, record: Record) -> bool:
         status = (await query(host, record, Deadline(_LOOK_SECONDS), "query-status"))["status"]
     except (LockedError, UnresponsiveError):
         return False
-    if status in _STILL:
+    if status in STILL:
         hint = "maqet_vm with state: started lets it go on" if status in ("paused", "prelaunch") else ""
-        raise MachineError(f"the guest stands still: {_STILL[status]}", hint=hint, status=status)
+        raise MachineError(f"the guest stands still: {STILL[status]}", hint=hint, status=status)
     return bool(status == "running")
 
 

@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Guests that the connection plugin cannot reach, each for its own reason."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from ansible_collections.maqet.qemu.tests.harness.home import vm
+from ansible_collections.maqet.qemu.tests.harness.inside import Inside
+from ansible_collections.maqet.qemu.tests.harness.ready import FakeAgent
+
+RAW = {"ansible.builtin.raw": "true"}
+# An event as QEMU writes it when the guest opens its end.
+OPEN = '{"timestamp": {"seconds": 1, "microseconds": 0}, "event": "VSERPORT_CHANGE", "data": {"open": true, "id": "guest-agent"}}\n'
+WORDS = {
+    "unknown": ["this user on this host has no machine", "maqet_guest_vm"],
+    "stopped": ["it does not run", "state: started"],
+    "bare": ["has no channel for an agent", "guest_agent: true"],
+    "silent": ["no agent has come up in the guest", "Install qemu-guest-agent"],
+    "paused": ["it is paused", "state: started"],
+    "stuck": ["QEMU's process is stopped", "kill -CONT"],
+    "barred": ["may not run commands: guest-exec is not allowed", "block list"],
+    "confined": ["cannot run commands", "SELinux", "virt_qemu_ga_run_unconfined"],
+    "nowhere": ["the inventory has no host 'mars'"],
+    "odd": ["is not reached by ssh"],
+}
+
+
+def test_each_reason_is_told(home):
+    names = {word: home.name(word) for word in WORDS}
+    raw = {"memory": "64MiB"}
+    home.play(
+        vm(names["stopped"], state="stopped", **raw),
+        vm(names["paused"], state="paused", **raw),
+        vm(names["bare"], guest_agent=False, **raw),
+        *(vm(names[word], **raw) for word in ("silent", "stuck", "barred", "confined")),
+    )
+    errors = {
+        "barred": {"class": "CommandNotFound", "desc": "Command guest-exec has been disabled"},
+        "confined": {"class": "GenericError", "desc": "Failed to execute child process '/bin/sh' (Permission denied)"},
+    }
+    fakes = [FakeAgent(home.sockets(names[word]) / "agent.sock", [answer]) for word, answer in errors.items()]
+    for word in ("stuck", "barred", "confined"):
+        with open(home.directory(names[word]) / "events.jsonl", "a", encoding="ascii") as file:
+            file.write(OPEN)
+    os.kill(home.pid(names["stuck"]), signal.SIGSTOP)
+    hosts = {word: {"maqet_guest_vm": name, "maqet_guest_timeout": 2} for word, name in names.items()}
+    hosts["nowhere"]["maqet_guest_hypervisor"], hosts["odd"]["maqet_guest_hypervisor"] = "mars", "stopped"
+    begun = time.monotonic()
+    try:
+        told = {result["host"]: result["msg"] for result in Inside(home, hosts).play(RAW)}
+    finally:
+        os.kill(home.pid(names["stuck"]), signal.SIGCONT)
+        for fake in fakes:
+            fake.close()
+    missing = {host: told[host] for host, words in WORDS.items() if [word for word in words if word not in told[host]]}
+    assert missing == {}
+    assert time.monotonic() - begun < 30
