@@ -57,15 +57,15 @@ options:
         through that host, with its user, key and ssh arguments, in C(ansible_ssh_common_args). Your own arguments belong into
         C(ansible_ssh_extra_args). That ssh is given no password.
       - V(address) is the C(address) of a network card on a bridge or tap. It is taken as it is, this host must have a way there.
-      - V(agent) is the guest agent, which needs no network, by the connection plugin C(maqet.qemu.maqet_guest), which this release does
-        not have yet. That is why it is no default. Whichever way is set, machines with C(guest_agent) have C(maqet_guest_vm) and
+      - V(agent) is the guest agent, which needs no network, by the connection plugin P(maqet.qemu.maqet_guest#connection); on another host
+        where that is reached by ssh without C(become). Whichever way is set, machines with C(guest_agent) have C(maqet_guest_vm) and
         C(maqet_guest_hypervisor) for it.
       - Addresses on other networks, such as that of QEMU itself or one between machines alone, are reached from no host.
       - For example V([address, forward]).
     type: list
     elements: str
     choices: [forward, address, agent]
-    default: [forward, address]
+    default: [forward, address, agent]
   guest_port:
     description:
       - Where the guests' sshd listens. For example V(2222).

@@ -138,7 +138,12 @@ class Ways:
         return {}
 
     def _agent(self, title: str, item: Found) -> dict[str, Any]:
-        return {"ansible_connection": "maqet.qemu.maqet_guest"} if item.machine.get("guest_agent") else {}
+        """Of another host's machine ssh alone brings the socket here, and only as the user who logs in."""
+        if not item.machine.get("guest_agent"):
+            return {}
+        if item.hypervisor != LOCAL and not (self._hypervisors and self._hypervisors.is_plain_ssh(item.hypervisor)):
+            return {}
+        return {"ansible_connection": "maqet.qemu.maqet_guest"}
 
 
 def _address(word: Any) -> Any:
