@@ -11,6 +11,7 @@ import json
 import runpy
 import subprocess
 import sys
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -76,12 +77,13 @@ class Program:
         self._out.close()
 
 
-def flip(home, name, times):
+def flip(home, name, times, pause=0.0):
     """Two events each: STOP and RESUME; as the user's own monitor saw them."""
     with Wire(home.sockets(name) / "monitor.sock") as wire:
         for _time in range(times):
             wire.ask("stop")
             wire.ask("cont")
+            time.sleep(pause)
         wire.ask("query-status")
         assert len(wire.events) == 2 * times
         return [key(event) for event in wire.events]

@@ -265,8 +265,8 @@ class Machines:
             try:
                 self._known = {machine.uuid: machine for machine in self._read()}
                 self._stamps = stamps
-            except sqlite3.OperationalError as exc:
-                if "locked" not in str(exc):
+            except sqlite3.OperationalError as exc:  # somebody writes to it, or is to mend it
+                if self._known is None and "locked" not in str(exc):
                     raise RuntimeError(f"the state DB {self._db} cannot be read: {exc}") from exc
         return self._known
 
