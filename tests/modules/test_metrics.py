@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ansible_collections.maqet.qemu.tests.harness import wire
 from ansible_collections.maqet.qemu.tests.harness.engine import reach
 from ansible_collections.maqet.qemu.tests.modules.test_recorder import info
@@ -21,7 +23,7 @@ def test_what_a_machine_has_used(home, supervisor):
     assert metrics["disks"]["root"].keys() >= {"read_bytes", "write_operations", "read_seconds", "flush_operations"}
     assert 0 <= metrics["disks"]["root"]["read_operations"] <= stats["rd_operations"]
     assert metrics["memory"]["size"] == metrics["memory"]["balloon"] == 96 << 20
-    resident = int(open(f"/proc/{home.pid(name)}/statm", encoding="ascii").read().split()[1]) * 4096
+    resident = int(Path(f"/proc/{home.pid(name)}/statm").read_text().split()[1]) * 4096
     assert 0.8 < metrics["memory"]["resident"] / resident < 1.2
     assert 0 < metrics["cpu_seconds"] < 60 and 0 < metrics["uptime_seconds"] < 60
     assert metrics["restarts"] == (0 if supervisor == "systemd" else None)
