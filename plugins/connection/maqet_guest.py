@@ -156,7 +156,12 @@ class Connection(ConnectionBase):  # type: ignore[misc]
 
     def _connect(self) -> Connection:
         if not self._connected:
-            self._session = Session(self._way(), self.get_option("timeout"))
+            way = self._way()
+            try:
+                way.prepare()
+            except MaqetError as exc:
+                raise AnsibleConnectionFailure(str(exc)) from exc
+            self._session = Session(way, self.get_option("timeout"))
             self._connected = True
         return self
 
@@ -205,7 +210,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         try:
             return self._session.run(work(Guest(self._session)))
         except MaqetError as exc:
-            raise AnsibleConnectionFailure(str(exc)) from exc
+            raise AnsibleConnectionFailure(str(self._way().explain(exc))) from exc
 
     def reset(self) -> None:
         """Let go of all that is kept for the machine."""

@@ -29,7 +29,7 @@ from ..module_utils._host.deadline import Deadline
 from ..module_utils._host.paths import SOCKET_PATH_MAX, find_paths, make_private, write_private
 from ._guest_way import check
 
-_PERSIST_SECONDS = 60
+_PERSIST_SECONDS, _ASK_SECONDS = 60, 30
 _PREFIX = "to-"
 # ssh binds its control socket under a longer name at first.
 _LONGEST_NAME = "/ssh.XXXXXXXXXXXXXXXX"
@@ -42,19 +42,36 @@ class There:
         self._name, self._host, self._run = name, hypervisor, run
         word = hashlib.sha256(f"{hypervisor}\0{name}".encode()).hexdigest()[:8]
         self._folder = f"{find_paths().sockets}/{_PREFIX}{run}-{word}"
-        self._asked = False
+        self._argv: list[str] = []
+
+    def prepare(self) -> None:
+        """Ask what only Ansible's own thread can be asked: where the socket is, and what ssh it takes.
+
+        :raises MaqetError: there is no way.
+        """
+        with self._alone():
+            if _answers(f"{self._folder}/ssh"):
+                return
+            hypervisors = self._hypervisors()
+            remote = self._known() or self._ask(hypervisors)
+            self._argv = [*self._ssh(hypervisors), "-L", f"{self._folder}/agent:{remote}", hypervisors.address(self._host), "true"]
+
+    def explain(self, error: MaqetError) -> MaqetError:
+        """What the host says of the machine now, where its agent is silent; in Ansible's own thread, too."""
+        if error.data.get("status") != "unresponsive":
+            return error
+        try:
+            self._ask(self._hypervisors())
+        except MaqetError as exc:
+            return exc
+        return error
 
     async def find(self, deadline: Deadline) -> str:
         return await asyncio.to_thread(self._find, deadline)
 
     async def why(self, error: MachineError) -> MachineError:
-        """What the host says of the machine now."""
-        try:
-            await asyncio.to_thread(self._ask, 30)
-        except MaqetError as exc:
-            return exc if isinstance(exc, MachineError) else MachineError(exc.message, hint=exc.hint)
         hint = error.hint or "See that qemu-guest-agent runs in the guest, and that no other client holds its socket"
-        return MachineError(f"{error.message} of {self._name} on {self._host}", hint=hint)
+        return MachineError(f"{error.message} of {self._name} on {self._host}", hint=hint, status="unresponsive")
 
     def close(self) -> None:
         """End the ssh: the next task begins anew."""
@@ -77,27 +94,22 @@ class There:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _connect(self, deadline: Deadline) -> None:
-        _sweep(os.path.dirname(self._folder))
-        remote = self._known() or self._ask(max(1, int(deadline.left)))
-        hypervisors = self._hypervisors()
+    def _ssh(self, hypervisors: Any) -> list[str]:
         # What comes first counts, so ours comes before the host's own.
         own = {"ControlMaster": "auto", "ControlPath": f"{self._folder}/ssh", "ControlPersist": f"{_PERSIST_SECONDS}s"}
         own |= {"StreamLocalBindUnlink": "yes", "ExitOnForwardFailure": "yes", "BatchMode": "yes"}
         program, *argv = hypervisors.ssh(self._host)
-        options = [word for key, value in own.items() for word in ("-o", f"{key}={value}")]
-        forward = ["-L", f"{self._folder}/agent:{remote}"]
+        return [program, *(word for key, value in own.items() for word in ("-o", f"{key}={value}")), *argv]
+
+    def _connect(self, deadline: Deadline) -> None:
+        if not self._argv:
+            raise MachineError(f"the ssh to {self._host} has ended", hint="The next task begins another")
+        _sweep(os.path.dirname(self._folder))
         # It stays in the background with whatever it was given as standard error.
         with tempfile.TemporaryFile() as words:
             try:
-                done = subprocess.run(
-                    [program, *options, *argv, *forward, hypervisors.address(self._host), "true"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=words,
-                    timeout=max(5.0, deadline.left),
-                    check=False,
-                )
+                how: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": words}
+                done = subprocess.run(self._argv, **how, timeout=max(5.0, deadline.left), check=False)
             except subprocess.TimeoutExpired as exc:
                 raise MachineError(f"{self._host} did not let ssh in within {exc.timeout:g} s") from exc
             words.seek(0)
@@ -110,9 +122,13 @@ class There:
             return str(json.load(file))
         return ""
 
-    def _ask(self, seconds: int) -> str:
-        """Where the machine's socket is on its host; checked each time that this plugin begins or fails."""
-        result = self._hypervisors().ask([self._host], "maqet.qemu.maqet_vm_info", {"brief": True, "name": [self._name]}, seconds)[self._host]
+    def _ask(self, hypervisors: Any) -> str:
+        """Where the machine's socket is on its host.
+
+        :raises MaqetError: nobody can speak to its agent now.
+        """
+        arguments = {"brief": True, "name": [self._name]}
+        result = hypervisors.ask([self._host], "maqet.qemu.maqet_vm_info", arguments, _ASK_SECONDS)[self._host]
         machines = result.get("vms")
         if not isinstance(machines, list):
             raise HostError(f"{self._host} cannot tell its machines: {str(result.get('msg', '')).strip()}", hint="See that 'ansible -m ping' gets there")

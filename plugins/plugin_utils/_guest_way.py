@@ -77,6 +77,12 @@ class Here:
         found, _warnings = glance(Choice([self._name]))
         return found[0] if found else None
 
+    def prepare(self) -> None:
+        """Nothing is to be asked before."""
+
+    def explain(self, error: MaqetError) -> MaqetError:
+        return error
+
     def close(self) -> None:
         """Nothing is kept open."""
 

@@ -63,7 +63,7 @@ def connection_target():
             (source,) = work.glob("*.tar.gz")
             with tarfile.open(source) as archive:
                 wanted = [item for item in archive.getmembers() if "/test/integration/targets/connection/" in item.name]
-                archive.extractall(work, members=wanted, filter="data")
+                archive.extractall(work, members=wanted)
             source.unlink()
             work.rename(cache)
     return next(cache.glob("*/test/integration/targets/connection"))
