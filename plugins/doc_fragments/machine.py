@@ -182,6 +182,26 @@ options:
       - V(on-failure), the default, after a crash and not after the guest powered down. V(always) after that too.
     type: str
     choices: ['no', on-failure, always]
+  on_failure:
+    description:
+      - What the user's systemd starts each time QEMU ends with a failure, also when it starts QEMU again. A crash, a kill and a guest that did
+        not power down in time are failures. What a guest does itself is none. Nothing when left out.
+      - It changes while the machine runs.
+      - "For example V({unit: alert@.service})."
+    type: dict
+    suboptions:
+      unit:
+        description:
+          - A unit of this user's systemd. Of one with an C(@) before its suffix the machine's name is the instance. None when left out.
+          - For example V(alert@.service).
+        type: str
+      command:
+        description:
+          - A program by its absolute path, with its arguments. It runs as a unit of its own with C(MAQET_VM), C(MAQET_LAB) and systemd's
+            C(SERVICE_RESULT), C(EXIT_CODE) and C(EXIT_STATUS) in its environment. None when left out.
+          - "For example V([/usr/bin/logger, --tag, maqet, a machine failed])."
+        type: list
+        elements: str
   resources:
     description:
       - Limits of the machine's unit, as far as the host's cgroups can enforce them for a user. None when left out.

@@ -132,4 +132,6 @@ def _unsupervised(host: Host, new: Record) -> str:
         lacking.append("is not restarted when QEMU fails")
     if any(value is not None for value in new.declared["resources"].values()):
         lacking.append("has no resource limits")
+    if any(new.declared["on_failure"].values()):
+        lacking.append("starts nothing on_failure")
     return f"under supervisor process the machine {' and '.join(lacking)}" if lacking else ""

@@ -18,7 +18,7 @@ from typing import Any
 
 from .._errors import HostError
 from .._spec.helper import Helper
-from . import limits, powerdown
+from . import limits, on_failure, powerdown
 from .command import find_program, run
 from .dbus import Manager, SystemdError, bus_socket
 from .deadline import Deadline
@@ -56,6 +56,8 @@ start)
     exec "$@" ;;
 stop)  # also after an exit of QEMU's own; there is no main process then and nothing to ask
     test -z "$MAINPID" || exec "$2" "$3" "$4" "$MAINPID" "$5" ;;
+failed)  # after each end of QEMU, before systemd starts it again
+    test "$SERVICE_RESULT" = success || exec "$2" "$3" "${0%/*}" ;;
 listens)  # Type=exec says only that a program was found: its socket comes a little later, or the program ends
     until test -S "$2"; do kill -0 "$MAINPID" || exit 1; sleep 0.02; done ;;
 all-listen)
@@ -109,7 +111,8 @@ class Systemd:
         script = f"{service.directory}/powerdown.py"
         text = inspect.getsource(powerdown)
         command = f"set -- {shlex.join(service.command)}\n"
-        for file, words in ((script, text), (_script(service), _SCRIPT), (f"{service.directory}/command", command)):
+        failure = (_failure_script(service), inspect.getsource(on_failure))
+        for file, words in ((script, text), failure, (_script(service), _SCRIPT), (f"{service.directory}/command", command)):
             if not _holds(file, words):
                 write_private(file, words, durable=False)
         write_private(f"{service.directory}/start.once", 'set -- "$@" -S\n' if service.paused else ":\n", durable=False)
@@ -189,6 +192,7 @@ def _unit(service: Service, script: str) -> Properties:
         ("Type", ("s", "exec")),
         ("ExecStart", ("a(sasb)", [_shell(service, "start")])),
         ("ExecStop", ("a(sasb)", [_shell(service, "stop", *stop)])),
+        ("ExecStopPost", ("a(sasb)", [(*_shell(service, "failed", sys.executable, _failure_script(service))[:2], True)])),
         ("StandardInputFile", ("s", f"{directory}/hello.json")),
         ("StandardOutputFileToAppend", ("s", f"{directory}/events.jsonl")),
         ("StandardErrorFileToAppend", ("s", f"{directory}/qemu.log")),
@@ -268,6 +272,10 @@ def manager_version() -> str:
 
 def _script(service: Service) -> str:
     return f"{service.directory}/unit.sh"
+
+
+def _failure_script(service: Service) -> str:
+    return f"{service.directory}/on_failure.py"
 
 
 def _holds(path: str, text: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from .._errors import StateError
 from .._spec.site import Site
 
-SCHEMA = 4
+SCHEMA = 5
 _CHANGED_IN_PLACE = ("made", "doomed", "refused", "plugged", "identity", "anew", "bases", "memory", "snapshots", "wired")
 
 

@@ -164,6 +164,7 @@ ARGUMENTS: dict[str, Any] = {
             "io_weight": {"type": "int"},
         },
     },
+    "on_failure": {"type": "dict", "options": {"unit": {"type": "str"}, "command": {"type": "list", "elements": "str"}}},
 }
 
 # The lists whose elements are known by keys: by option, each key and its default.

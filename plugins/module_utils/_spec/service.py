@@ -32,10 +32,21 @@ OPTIONS = (
             Option("io_weight", "int", minimum=1, maximum=10000, expects=_WEIGHT, change=LIVE, live=_live),
         ),
     ),
+    Option(
+        "on_failure",
+        "map",
+        options=(
+            Option("unit", pattern=r"^[A-Za-z0-9:_.\\@-]+\.(service|target)$", expects="a unit of this user's systemd, such as alert@.service", change=LIVE),
+            Option("command", "list", expects="a program and its arguments, such as [/usr/local/bin/alert, urgent]", change=LIVE),
+        ),
+    ),
 )
 
 
 def check(spec: dict[str, Any]) -> Iterator[SpecError]:
+    failure = spec["on_failure"]
+    if failure["command"] and not failure["command"][0].startswith("/"):
+        yield SpecError("on_failure.command", f"{failure['command'][0]!r} is no absolute path", hint="Name the program by its path, such as /usr/bin/logger")
     limit = spec["resources"]["memory_max"]
     if limit and limit < spec["memory"]:
         why = "is less than memory: the guest would be killed for using what it was given"
