@@ -21,6 +21,7 @@ from pathlib import Path
 from .guest import _apt, _archive, _find
 
 PACKAGES = ["busybox-static", "cloud-init", "openssh-server", "qemu-guest-agent", "systemd-sysv", "udev", "ifupdown", "iproute2", "dbus", "kmod", "sudo"]
+PACKAGES += ["python3-apt"]
 # Nobody reads these in the guest.
 WITHOUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*"]
 MODULES = ["virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk", "crc16", "mbcache", "jbd2", "ext4"]
