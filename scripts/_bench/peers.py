@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The same work by community.libvirt, where libvirt is installed: whole playbooks, in session mode."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from ansible_collections.maqet.qemu.tests.harness.home import Home, task
+from common import ROUNDS, apply, lab_of, seconds, timed
+
+COUNT = 20
+URI = "qemu:///session"
+# libvirt's own Python is the distribution's.
+SYSTEM_PYTHON = "/usr/bin/python3"
+_DOMAIN = """<domain type="qemu"><name>{name}</name><memory unit="MiB">64</memory><vcpu>1</vcpu>
+<os><type arch="x86_64" machine="q35">hvm</type></os><features><acpi/></features>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator><serial type="pty"/></devices></domain>"""
+_FORGET = """
+import sys, libvirt
+for domain in libvirt.open(sys.argv[1]).listAllDomains():
+    if domain.name().startswith(sys.argv[2]):
+        if domain.isActive():
+            domain.destroy()
+        domain.undefine()
+"""
+
+
+def libvirt(root):
+    if not os.environ.get("MAQET_BENCH_LIBVIRT"):
+        print("Nothing of libvirt: it is not installed here (docs/benchmarks/README.md says what to install)")
+        return []
+    home = Home(f"{root}/libvirt")
+    names = [f"t{home.mark}-{number}" for number in range(COUNT)]
+    lab = lab_of(home, "twenty", COUNT)
+    theirs, ours = _domains(names), [task("maqet_lab", definition=lab)]
+    spent = {"starts": [], "idle": [], "their starts": [], "their idle": []}
+    try:
+        for _round in range(min(ROUNDS, 2)):
+            spent["starts"].append(timed(lambda: _good(home.play(*ours))))
+            spent["idle"].append(timed(lambda: _good(home.play(*ours), changed=False)))
+            apply(home, lab, state="absent", force=True)
+            spent["their starts"].append(timed(lambda: _good(home.play(*theirs))))
+            spent["their idle"].append(timed(lambda: _good(home.play(*theirs), changed=False)))
+            _forget(home)
+    finally:
+        _forget(home)
+        home.close()
+    return [
+        seconds(f"playbook, {COUNT} defined and started", spent["starts"], "community.libvirt", spent["their starts"], 10, at_least=True),
+        seconds(f"playbook, {COUNT} with nothing to do", spent["idle"], "community.libvirt", spent["their idle"], 12, at_least=True),
+    ]
+
+
+def _domains(names):
+    common = {"uri": URI}
+    interpreter = {"ansible_python_interpreter": SYSTEM_PYTHON}
+    define = {**task("community.libvirt.virt", command="define", xml=_DOMAIN.replace("{name}", "{{ item }}"), **common), "loop": names, "vars": interpreter}
+    start = {**task("community.libvirt.virt", state="running", name="{{ item }}", **common), "loop": names, "vars": interpreter}
+    return [define, start]
+
+
+def _good(results, *, changed=None):
+    for result in results if isinstance(results, list) else [results]:
+        if result["failed"] or (changed is not None and result["changed"] != changed):
+            raise SystemExit(f"a task failed, or changed what it should not: {result}")
+
+
+def _forget(home):
+    subprocess.run([SYSTEM_PYTHON, "-c", _FORGET, URI, f"t{home.mark}"], env=home.environment, check=True)
