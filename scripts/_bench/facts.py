@@ -35,6 +35,10 @@ def facts():
     return {name: value for name, value in pairs.items() if value}
 
 
+def available_mib():
+    return int(_value("/proc/meminfo", "MemAvailable", ":").split()[0]) >> 10
+
+
 def _cpu():
     return _value("/proc/cpuinfo", "model name", ":") or platform.machine()
 

@@ -21,7 +21,7 @@ from common import CORES, RAW, ROUNDS, Figure, apply, lab_of, seconds, timed
 LABS = (1, 10, 100, 200)
 MEASURED = 100
 TASKS = 10
-FIRMWARE_SECONDS = 20
+FIRMWARE_SECONDS = 180
 
 
 def labs(root):

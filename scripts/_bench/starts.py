@@ -9,7 +9,6 @@ two figures of ours, until all answer and until the task ends, and the second al
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import time
@@ -19,6 +18,7 @@ from ansible_collections.maqet.qemu.plugins.module_utils._host.recorder import r
 from ansible_collections.maqet.qemu.tests.harness.engine import Wish, reach_all
 from ansible_collections.maqet.qemu.tests.harness.home import Home
 from common import CORES, PARALLEL, PAUSE, RAW, ROUNDS, Figure, apply, argvs_of, lab_of, seconds, start_bare
+from facts import available_mib
 
 LABS = (1, 10, 50)
 PAUSED, PAUSED_MIB = 200, 60
@@ -105,7 +105,7 @@ def _against(label, took, bare, limit):
 
 def paused(root):
     """As many as may wait for their first instruction: what QEMU and we cost without any guest."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    free = available_mib()
     if free < PAUSED * PAUSED_MIB:
         print(f"No lab of {PAUSED} paused machines: it takes {PAUSED * PAUSED_MIB} MiB of memory, and {free} MiB are free")
         return []
