@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _SOURCES = ("images", "url", "checksum")
 # A whole lab: whatever its machines may hold.
 _DEFINITION = "definition"
-# Of a console.
-_STEPS = "steps"
+# Of a console, and of a keyboard.
+_STEPS, _TYPED = "steps", ("keys", "text")
 
 
 class Module(AnsibleModule):  # type: ignore[misc]
@@ -62,6 +62,8 @@ def veiled(params: dict[str, Any]) -> dict[str, Any]:
     from ._spec.arguments import VEILED
 
     shown = {name: "********" if value and name in (*VEILED, _DEFINITION) else value for name, value in params.items()}
+    if params.get("no_log"):
+        shown.update({name: "********" for name in _TYPED if params.get(name)})
     if params.get(_STEPS):
         from ._spec.console import concealed as without_secrets
 

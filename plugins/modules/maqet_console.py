@@ -113,6 +113,8 @@ notes:
     the error.
   - The machine's C(serial.log) has all that the guest says, also while a task is at the console. It is readable by its owner alone.
 seealso:
+  - module: maqet.qemu.maqet_keys
+  - module: maqet.qemu.maqet_screenshot
   - module: maqet.qemu.maqet_wait
   - module: ansible.builtin.expect
 author:

@@ -23,6 +23,7 @@ from pathlib import Path
 MODULES = ["virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk"]
 MODULES += ["failover", "net_failover", "virtio_net", "virtio_console", "button", "evdev", "fuse", "virtiofs"]
 MODULES += ["scsi_common", "scsi_mod", "virtio_scsi", "cdrom", "sr_mod", "virtio_balloon", "virtio_mem", "pvpanic", "pvpanic-pci"]
+MODULES += ["virtio_input"]
 # Built in on Debian 12.
 MODULES += ["crc16", "crc32c_generic", "libcrc32c", "mbcache", "jbd2", "ext4"]
 

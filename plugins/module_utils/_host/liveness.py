@@ -105,3 +105,23 @@ def why_halted(pid: int) -> str:
     if state.startswith(("T", "t")):
         return "its process is stopped (kill -CONT wakes it)"
     return "its process waits for a disk" if state.startswith("D") else ""
+
+
+def is_asleep(pid: int, threads: list[int]) -> bool:
+    """Whether all of these threads wait for something."""
+    return all(_thread(pid, thread)[:1] in (["S"], []) for thread in threads)
+
+
+def cpu_seconds(pid: int, threads: list[int]) -> float:
+    """The least that one of these threads has had of a CPU."""
+    times = [_thread(pid, thread) for thread in threads]
+    return min((int(fields[11]) + int(fields[12]) for fields in times if fields), default=0) / os.sysconf("SC_CLK_TCK")
+
+
+def _thread(pid: int, thread: int) -> list[str]:
+    """The fields of proc(5)'s stat from the state on; none when it is gone."""
+    try:
+        with open(f"/proc/{pid}/task/{thread}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return []
