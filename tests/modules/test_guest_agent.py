@@ -53,7 +53,7 @@ def test_each_reason_is_told(home):
     hosts["nowhere"]["maqet_guest_hypervisor"], hosts["odd"]["maqet_guest_hypervisor"] = "mars", "stopped"
     begun = time.monotonic()
     try:
-        told = {result["host"]: result["msg"] for result in Inside(home, hosts).play(RAW)}
+        told = {result["play_host"]: result["msg"] for result in Inside(home, hosts).play(RAW)}
     finally:
         os.kill(home.pid(names["stuck"]), signal.SIGCONT)
         for fake in fakes:

@@ -34,7 +34,7 @@ class CallbackModule(CallbackBase):
     def _say(self, result, failed):
         seconds = time.monotonic() - self._begun
         facts = getattr(result, "result", None) or result._result
-        self._display.display(json.dumps({**facts, "failed": failed, "seconds": seconds, "host": result._host.name}, default=str))
+        self._display.display(json.dumps({**facts, "failed": failed, "seconds": seconds, "play_host": result._host.name}, default=str))
 
     def v2_runner_on_ok(self, result):
         self._say(result, False)
