@@ -67,6 +67,7 @@ class Console:
         self._client = client
         self._secrets = list(secrets)
         self._boot = recorder.last_boot(record.directory)
+        self._start = f"{self._boot.events} {self._boot.serial}"
         known = self._known()
         # What was to be hidden and the guest echoed stays hidden from the tasks that follow.
         self._secrets += known.get("hidden", [])
@@ -82,7 +83,7 @@ class Console:
         """What the last task has left, if the guest has not been started since."""
         with suppress(OSError, ValueError), open(self._state, encoding="utf-8") as file:
             known: dict[str, Any] = json.load(file)
-            if known.get("boot") == list(self._boot):
+            if known.get("boot") == self._start:
                 return known
         return {}
 
@@ -171,7 +172,7 @@ class Console:
         before = len(self.unread())
         position = size_of(self._log)
         rest = self.unread()
-        known = {"boot": list(self._boot), "position": position, "rest": rest[-_KEPT:], "twice": len(rest) - before}
+        known = {"boot": self._start, "position": position, "rest": rest[-_KEPT:], "twice": len(rest) - before}
         said = _read(self._log, self._last())
         known["hidden"] = [secret for secret in dict.fromkeys(self._secrets) if veil(said, [secret]) != said]
         with suppress(HostError):  # removed meanwhile, or the disk is full: then it reads again what was read
