@@ -48,7 +48,7 @@ options:
     type: str
   metrics:
     description:
-      - Whether to return what each machine has used. It costs a few milliseconds a machine, and some more where an agent answers.
+      - Whether to return what each machine has used. It takes about 4 ms more for each machine, and longer where an agent answers.
     type: bool
     default: false
   timeout:
