@@ -43,7 +43,7 @@ _LETS_GO_ON = {
 
 def still(status: str) -> MachineError:
     """What to say of a guest that would have to run."""
-    return MachineError(f"its guest stands still: {STILL.get(status, f'it is {status}')}", hint=_LETS_GO_ON.get(status, ""), status=status)
+    return MachineError(f"the guest stands still: {STILL.get(status, f'it is {status}')}", hint=_LETS_GO_ON.get(status, ""), status=status)
 
 
 def unresponsive(error: UnresponsiveError, pid: int) -> UnresponsiveError:
@@ -130,8 +130,7 @@ async def _runs(host: Host, record: Record) -> bool:
     except (LockedError, UnresponsiveError):
         return False
     if status in STILL:
-        hint = "maqet_vm with state: started lets it go on" if status in ("paused", "prelaunch") else ""
-        raise MachineError(f"the guest stands still: {STILL[status]}", hint=hint, status=status)
+        raise still(status)
     return bool(status == "running")
 
 
