@@ -50,6 +50,12 @@ options:
       serial:
         description: "A regular expression of Python that a line of the serial console matches, such as V('login: $')."
         type: str
+      screen:
+        description:
+          - "A regular expression of Python that the text on the machine's first screen matches, such as V('Welcome'). C(^) and C($) fit at the begin and
+            the end of its lines."
+          - The program C(tesseract) reads it, in English and not always rightly. A word is better looked for than a line.
+        type: str
       event:
         description:
           - A QMP event, such as V(SHUTDOWN).
@@ -97,6 +103,8 @@ options:
     default: 300
 extends_documentation_fragment:
   - maqet.qemu.attributes
+requirements:
+  - tesseract and Pillow (for O(conditions[].screen))
 attributes:
   check_mode:
     support: full
@@ -130,6 +138,13 @@ EXAMPLES = r"""
       - event: GUEST_PANICKED
   register: boot
   failed_when: boot is failed or boot.conditions[1].met
+
+- name: Wait for the installer's last picture
+  maqet.qemu.maqet_wait:
+    name: web
+    conditions:
+      - screen: Installation complete
+    timeout: 1800
 
 - name: Learn the guest's address
   maqet.qemu.maqet_wait:
@@ -200,8 +215,8 @@ conditions:
       sample: the guest does not answer
     found:
       description:
-        - What met it. Of V(event) the event with the C(cursor) behind it, of V(serial) the text, of V(address) the addresses, of V(command) its output,
-          of V(port) where it answered, of V(cloud_init) what it says of itself, of V(status) and V(job) the status.
+        - What met it. Of V(event) the event with the C(cursor) behind it, of V(serial) and V(screen) the text, of V(address) the addresses,
+          of V(command) its output, of V(port) where it answered, of V(cloud_init) what it says of itself, of V(status) and V(job) the status.
       type: raw
       sample: {event: SHUTDOWN, data: {guest: true, reason: guest-shutdown}, timestamp: {seconds: 1772366400, microseconds: 0}, cursor: '131075:4096'}
 seconds:

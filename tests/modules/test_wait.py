@@ -228,3 +228,14 @@ def test_a_task_of_a_play(home):
     assert typo["failed"] and "Did you mean 'agent'?" in typo["msg"]
     assert wayless["failed"] and "conditions[0].port" in wayless["msg"] and "nothing leads to port 22" in wayless["msg"]
     assert later["failed"] and "since: 'later' is no time" in later["msg"]
+
+
+def test_a_word_on_the_screen(home):
+    """The firmware's own: no guest is needed."""
+    name = home.name()
+    home.started(name)
+    answer = waited(home, name, {"screen": "SeaBIOS"}, timeout=60)
+    assert answer.conditions[0]["found"] == "SeaBIOS"
+    assert "screen Welcome: the screen says '" in in_vain(home, name, {"screen": "Welcome"}, timeout=4).message
+    # However little time is left, it is the condition that is not met, and not the reader that failed.
+    assert "not met within 0.01 s: screen Welcome: " in in_vain(home, name, {"screen": "Welcome"}, timeout=0.01).message

@@ -26,13 +26,14 @@ from .agent import Channel
 from .deadline import Deadline
 from .host import Host
 from .liveness import age_of, living_pid, why_halted
-from .look import ESCAPES, UNSEEN, Look, Since, event, job, serial, status
+from .look import ESCAPES, UNSEEN, Look, Since, event, job, screen, serial, status
 from .look_port import port
 from .paths import last_words, size_of, write_private
 from .watch import await_pid, watch
 
-# One look, however the guest behaves; one at passt lasts longer.
-_LOOK_SECONDS, _PORT_SECONDS = 3.0, 12.0
+# One look, however the guest behaves; one at passt lasts longer, and so does reading a screen.
+_LOOK_SECONDS = 3.0
+_LONGER_SECONDS = {"port": 12.0, "screen": 12.0}
 # The last one too has time to see something.
 _LAST_LOOK_SECONDS = 0.5
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
@@ -47,6 +48,7 @@ KINDS: dict[str, Callable[[Look, Any, Deadline], Awaitable[str]]] = {
     "agent": look_inside.agent,
     "port": port,
     "serial": serial,
+    "screen": screen,
     "event": event,
     "cloud_init": look_inside.cloud_init,
     "command": look_inside.command,
@@ -165,10 +167,14 @@ async def look_once(host: Host, record: Record, goal: Goal, pid: int | None) -> 
     for look in looks:
         if look.condition.kind in (_AT_REST if pid is None else _LOOKS):
             with suppress(MachineError):
-                await _look(look, Deadline(_LOOK_SECONDS))
+                await _look(look, Deadline(_seconds(look)))
         elif pid is None:
             look.seen = "the machine does not run"
     return looks
+
+
+def _seconds(look: Look) -> float:
+    return _LONGER_SECONDS.get(look.condition.kind, _LOOK_SECONDS)
 
 
 async def _look(look: Look, deadline: Deadline) -> None:
@@ -217,8 +223,8 @@ async def _after(guard: asyncio.Future[None], looks: list[Look], goal: Goal) -> 
     if living_pid(looks[0].record.directory) != looks[0].pid:
         return []
     for look in looks:
-        if look.condition.kind in _AT_REST and not look.met:
-            await _look(look, Deadline(_LOOK_SECONDS))
+        if look.condition.kind in (*_AT_REST, "screen") and not look.met:
+            await _look(look, Deadline(_seconds(look)))
     if goal.met(looks):
         return looks
     raise error
@@ -228,9 +234,8 @@ async def _await(look: Look, deadline: Deadline) -> None:
     own = deadline.within(look.condition.timeout) if look.condition.timeout else deadline
     pause = _FIRST_PAUSE
     while True:
-        seconds = _PORT_SECONDS if look.condition.kind == "port" else _LOOK_SECONDS
         short, before = own.left < _LOOK_SECONDS, look.seen
-        await _look(look, Deadline(max(_LAST_LOOK_SECONDS, min(seconds, own.left))))
+        await _look(look, Deadline(max(_LAST_LOOK_SECONDS, min(_seconds(look), own.left))))
         if look.met:
             return
         # A guest that was given no time to answer has not gone silent.

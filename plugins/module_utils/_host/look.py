@@ -26,7 +26,7 @@ from .deadline import Deadline
 from .host import Host
 from .watch import query
 
-_TAIL = 1 << 20
+_TAIL, _WORDS = 1 << 20, 120
 UNSEEN = "not looked at yet"
 # What a terminal is told, not its reader.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-_])|[\x00-\x08\x0b-\x1f\x7f]")
@@ -107,6 +107,24 @@ async def serial(look: Look, value: str, deadline: Deadline) -> str:
     match = re.search(value, text, re.MULTILINE)
     look.found = match and match.group()
     return "" if match else f"not among the {len(text.splitlines())} lines of its serial console"
+
+
+async def screen(look: Look, value: str, deadline: Deadline) -> str:
+    """
+    :raises HostError: nothing here reads screens.
+    """
+    from .screen import UnreadError, text_on
+
+    try:
+        text = await text_on(look.host, look.record, deadline, look.kept.setdefault("pictures", {}))
+    except (LockedError, UnresponsiveError) as exc:
+        return exc.message
+    except UnreadError:
+        return "it could not be read in time" if look.seen == UNSEEN else look.seen
+    match = re.search(value, text, re.MULTILINE)
+    look.found = match and match.group()
+    words = " ".join(text.split())
+    return "" if match else f"the screen says {words[:_WORDS]!r}" if words else "no text is on the screen"
 
 
 async def event(look: Look, value: dict[str, Any], deadline: Deadline) -> str:

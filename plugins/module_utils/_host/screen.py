@@ -13,16 +13,23 @@ from typing import Any, NamedTuple
 
 from .._errors import HostError, MachineError, QmpError
 from .._plan.record import Record
-from . import lock
 from .command import find_program
 from .deadline import Deadline
 from .host import Host
-from .qmp import Monitor, open_monitor
+from .qmp import Monitor
+from .watch import monitor_of
 
 # A letter of a text console is 16 pixels high; tesseract wants twice to thrice that.
 _ENLARGED = 3
 _DARK = 128
+_LANGUAGE = "eng"
+# A cursor that blinks makes two pictures of one screen.
+_KNOWN = 4
 _NO_PILLOW = "Install python3-pil, or pip install Pillow for that Python, or apply the role maqet.qemu.host"
+
+
+class UnreadError(HostError):
+    """There was no time to read a screen."""
 
 
 class Difference(NamedTuple):
@@ -91,7 +98,7 @@ def compare(first: bytes, second: bytes, mask: list[dict[str, int]], color: int)
 async def read(content: bytes, language: str, deadline: Deadline) -> str:
     """The words of a screen, by tesseract.
 
-    :raises HostError: it is not there, or failed.
+    :raises UnreadError: it had no time. :raises HostError: it is not there, or failed.
     """
     program = _tesseract()
     process = await asyncio.create_subprocess_exec(
@@ -104,9 +111,11 @@ async def read(content: bytes, language: str, deadline: Deadline) -> str:
     try:
         output, errors = await asyncio.wait_for(process.communicate(_legible(content)), max(deadline.left, 0.1))
     except asyncio.TimeoutError as exc:
-        process.kill()
-        await process.wait()
-        raise HostError(f"tesseract did not read the screen within {deadline.seconds:g} s", hint="Give it a longer timeout") from exc
+        raise UnreadError(f"tesseract did not read the screen within {deadline.seconds:g} s", hint="Give it a longer timeout") from exc
+    finally:
+        if process.returncode is None:  # late, or nobody waits any more
+            process.kill()
+            await process.wait()
     if process.returncode:
         raise HostError(f"tesseract: {errors.decode(errors='replace').strip()}", hint=f"Is its language {language} installed (tesseract-ocr-{language})?")
     return output.decode(errors="replace")
@@ -134,12 +143,19 @@ def _legible(content: bytes) -> bytes:
     return into.getvalue()
 
 
-async def text_on(host: Host, record: Record, deadline: Deadline, language: str = "eng") -> str:
+async def text_on(host: Host, record: Record, deadline: Deadline, known: dict[bytes, str]) -> str:
     """The words on a machine's screen.
 
-    :raises LockedError: another task works on it. :raises UnresponsiveError: no answer. :raises HostError: nothing here reads screens.
+    :param known: pictures that were read before; the last few are kept there.
+    :raises LockedError: another task works on it. :raises UnresponsiveError: no answer.
+    :raises UnreadError: no time was left. :raises HostError: nothing here reads screens.
     """
     _tesseract()
-    async with lock.hold(host.paths, record.name, deadline), open_monitor(record.sockets["qmp"], deadline) as monitor:
+    async with monitor_of(host, record, deadline) as monitor:
         content = await dump(monitor, record, {})
-    return await read(content, language, deadline)
+    if content not in known:
+        text = await read(content, _LANGUAGE, deadline)
+        for old in list(known)[: -_KNOWN + 1]:
+            del known[old]
+        known[content] = text
+    return known[content]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from .._errors import HostError, LockedError, MachineError, UnresponsiveError
@@ -17,7 +19,7 @@ from .deadline import Deadline
 from .host import Host
 from .liveness import living_pid, why_silent
 from .paths import last_words
-from .qmp import open_monitor
+from .qmp import Monitor, open_monitor
 
 _PAUSE = 0.1
 _LOOK_SECONDS = 2.0
@@ -139,9 +141,19 @@ async def query(host: Host, record: Record, deadline: Deadline, command: str, ar
 
     :raises LockedError: another task works on it. :raises UnresponsiveError: no answer.
     """
+    async with monitor_of(host, record, deadline) as monitor:
+        return await monitor.execute(command, arguments)
+
+
+@asynccontextmanager
+async def monitor_of(host: Host, record: Record, deadline: Deadline) -> AsyncIterator[Monitor]:
+    """The machine's monitor, under its lock.
+
+    :raises LockedError: another task works on it. :raises UnresponsiveError: no answer.
+    """
     async with lock.hold(host.paths, record.name, deadline) as held:
         if not os.path.isdir(record.directory):
             held.discard()
             raise UnresponsiveError("the machine was removed meanwhile")
         async with open_monitor(record.sockets["qmp"], deadline) as monitor:
-            return await monitor.execute(command, arguments)
+            yield monitor

@@ -30,6 +30,7 @@ OPTIONS = (
         ),
     ),
     Option("serial", pattern="^.", expects="a regular expression of Python, such as 'login: $'"),
+    Option("screen", pattern="^.", expects="a regular expression of Python, such as 'Welcome'"),
     Option(
         "event",
         "map",
@@ -148,10 +149,11 @@ def _mistakes(item: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     port = item.get("port")
     if isinstance(port, dict) and port.get("from") == "guest" and port.get("address"):
         yield "port.address", "is the way from the host, and from says guest", "Leave one of them out"
-    try:
-        re.compile(item.get("serial") or "")
-    except re.error as exc:
-        yield "serial", f"{item['serial']!r} is no regular expression: {exc}", "In YAML write it in single quotes"
+    for name in ("serial", "screen"):
+        try:
+            re.compile(item.get(name) or "")
+        except re.error as exc:
+            yield name, f"{item[name]!r} is no regular expression: {exc}", "In YAML write it in single quotes"
 
 
 def check_possible(wanted: Sequence[Condition], spec: dict[str, Any], path: str) -> None:
@@ -160,6 +162,8 @@ def check_possible(wanted: Sequence[Condition], spec: dict[str, Any], path: str)
     :raises SpecError: a condition that this machine can never meet.
     """
     for number, condition in enumerate(wanted):
+        if condition.kind == "screen" and spec["video"] == "none":
+            raise SpecError(f"{path}[{number}].screen", "looks at a screen, and the machine has none (video: none)", hint="Set video, such as std")
         by_agent = condition.kind in _BY_AGENT or _from_guest(condition)
         if by_agent and not spec["guest_agent"]:
             why = "asks the guest's agent, and guest_agent is false: the machine has no channel to one"
