@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import MaqetError
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab import merge_definitions
 from ansible_collections.maqet.qemu.plugins.plugin_utils._lab_progress import Watch, begin, is_long, is_watched, show_table
+from ansible_collections.maqet.qemu.plugins.plugin_utils._packed import packed
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -25,6 +26,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if arguments.get("hosts") is not None:  # one host of several
             return self._here(arguments, task_vars)
         begin()
+        with packed(self._task.action):
+            return self._apply(arguments, task_vars)
+
+    def _apply(self, arguments: dict[str, Any], task_vars: Any) -> dict[str, Any]:
         sources = arguments.pop("src", None)
         if sources and arguments.get("definition"):
             raise AnsibleActionFail("src and definition are both given. Give one of them")

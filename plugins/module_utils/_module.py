@@ -133,5 +133,6 @@ def _yaml(data: dict[str, Any]) -> str:
         import json
 
         return json.dumps(data, indent=2, sort_keys=True) + "\n"
-    text: str = yaml.safe_dump(data, default_flow_style=False, sort_keys=True, allow_unicode=True)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C where libyaml is there: ten times quicker
+    text: str = yaml.dump(data, Dumper=dumper, default_flow_style=False, sort_keys=True, allow_unicode=True)
     return text

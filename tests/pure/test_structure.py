@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 PLUGINS_NAME = "ansible_collections.maqet.qemu.plugins"
@@ -106,3 +107,11 @@ def test_the_module_stays_at_the_edge():
 def test_no_family_renders():
     families = PLUGINS / "module_utils/_spec"
     assert [file.name for file in families.glob("*.py") if re.search(r"(?<![\w(])-device", file.read_text(encoding="utf-8"))] == []
+
+
+def test_every_module_has_an_action():
+    """The action keeps the packed module: decision 29."""
+    routed = yaml.safe_load((PLUGINS.parent / "meta/runtime.yml").read_text())["plugin_routing"]["modules"]
+    modules = {file.stem for file in (PLUGINS / "modules").glob("maqet_*.py")}
+    own = {file.stem for file in (PLUGINS / "action").glob("maqet_*.py")}
+    assert routed == {name: {"action_plugin": "maqet.qemu.maqet_vm"} for name in modules - own}
