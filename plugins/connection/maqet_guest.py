@@ -34,7 +34,7 @@ options:
     default: localhost
     vars:
       - name: maqet_guest_hypervisor
-  timeout:
+  agent_timeout:
     description:
       - Seconds for which the agent may say nothing, be it since it has yet to come up. How long a command may run is not limited.
       - For example V(120).
@@ -161,7 +161,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
                 way.prepare()
             except MaqetError as exc:
                 raise AnsibleConnectionFailure(str(exc)) from exc
-            self._session = Session(way, self.get_option("timeout"))
+            self._session = Session(way, self.get_option("agent_timeout"))
             self._connected = True
         return self
 

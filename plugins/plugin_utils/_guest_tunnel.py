@@ -4,8 +4,8 @@
 
 """The way to a machine on another host: that host's ssh brings the machine's socket here.
 
-The first task of a run asks the host where the socket is. ssh then stays for a minute after the last task that used it, and is everybody's
-of the same run: a directory beside our sockets has its control socket, the forwarded one and what was answered.
+The first task of a run asks the host where the socket is. ssh then stays as long as the run, and is everybody's of it: a directory
+beside our sockets has its control socket, the forwarded one, what was answered and what ssh said.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -29,8 +28,17 @@ from ..module_utils._host.deadline import Deadline
 from ..module_utils._host.paths import SOCKET_PATH_MAX, find_paths, make_private, write_private
 from ._guest_way import check
 
-_PERSIST_SECONDS, _ASK_SECONDS = 60, 30
+_ASK_SECONDS = 30
 _PREFIX = "to-"
+# $0 is the run's process, $1 the directory. Nobody else is told when a run ends: its tasks are processes that come and go.
+_WATCH = """
+while kill -0 "$0" 2>/dev/null; do sleep 1; done
+ssh -F none -O exit -o ControlPath="$1/ssh" run 2>/dev/null
+rm -rf "$1"
+"""
+# What ssh says for each client of a forwarded socket that the other end does not reach, or may not.
+_UNREACHED = "open failed"
+_MISSES = 5
 # ssh binds its control socket under a longer name at first.
 _LONGEST_NAME = "/ssh.XXXXXXXXXXXXXXXX"
 
@@ -43,6 +51,7 @@ class There:
         word = hashlib.sha256(f"{hypervisor}\0{name}".encode()).hexdigest()[:8]
         self._folder = f"{find_paths().sockets}/{_PREFIX}{run}-{word}"
         self._argv: list[str] = []
+        self._heard = 0
 
     def prepare(self) -> None:
         """Ask what only Ansible's own thread can be asked: where the socket is, and what ssh it takes.
@@ -50,18 +59,16 @@ class There:
         :raises MaqetError: there is no way.
         """
         with self._alone():
-            if _answers(f"{self._folder}/ssh"):
-                return
-            hypervisors = self._hypervisors()
-            remote = self._known() or self._ask(hypervisors)
-            self._argv = [*self._ssh(hypervisors), "-L", f"{self._folder}/agent:{remote}", hypervisors.address(self._host), "true"]
+            self._argv = self._known() or self._ask()
+            self._heard = len(self._said())
 
     def explain(self, error: MaqetError) -> MaqetError:
         """What the host says of the machine now, where its agent is silent; in Ansible's own thread, too."""
         if error.data.get("status") != "unresponsive":
             return error
         try:
-            self._ask(self._hypervisors())
+            with self._alone():
+                self._ask()
         except MaqetError as exc:
             return exc
         return error
@@ -71,62 +78,93 @@ class There:
 
     async def why(self, error: MachineError) -> MachineError:
         hint = error.hint or "See that qemu-guest-agent runs in the guest, and that no other client holds its socket"
-        return MachineError(f"{error.message} of {self._name} on {self._host}", hint=hint, status="unresponsive")
+        silent = MachineError(f"{error.message} of {self._name} on {self._host}", hint=hint, status="unresponsive")
+        return self._barred() or silent
 
     def close(self) -> None:
         """End the ssh: the next task begins anew."""
-        _end(self._folder)
+        with self._alone():
+            _end(self._folder)
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self._folder}/answer")
 
     def _find(self, deadline: Deadline) -> str:
         with self._alone():
             if not _answers(f"{self._folder}/ssh"):
                 self._connect(deadline)
+        barred = self._barred()
+        if barred:
+            raise barred
         return f"{self._folder}/agent"
+
+    def _barred(self) -> MachineError | None:
+        """Whether ssh was told again and again since the last look that it cannot have the socket."""
+        said = self._said()
+        news, self._heard = said[self._heard :], len(said)
+        if news.count(_UNREACHED) <= _MISSES:
+            return None
+        hint = "Its sshd must allow AllowStreamLocalForwarding to the user who logs in"
+        return MachineError(f"{self._host} does not let ssh reach the socket of {self._name}", hint=hint, status="unresponsive")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Of several tasks that want to begin at once, one does."""
-        make_private(os.path.dirname(self._folder))
+        parent = os.path.dirname(self._folder)
+        make_private(parent)
         if len(self._folder) + len(_LONGEST_NAME) > SOCKET_PATH_MAX:
             raise HostError(f"the path {self._folder} is too long for a socket", hint="Set XDG_RUNTIME_DIR to a shorter one")
         make_private(self._folder)
-        with open(f"{self._folder}/lock", "w", encoding="ascii") as lock:
+        with open(f"{self._folder}/lock", "a", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.fstat(lock.fileno()).st_size:
+                _sweep(parent)
+                self._watch()
+                lock.write("watched")
+                lock.flush()
             yield
 
-    def _ssh(self, hypervisors: Any) -> list[str]:
+    def _watch(self) -> None:
+        how: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.Popen(["sh", "-c", _WATCH, str(self._run), self._folder], start_new_session=True, **how)
+
+    def _ssh(self, hypervisors: Any, remote: str) -> list[str]:
         # What comes first counts, so ours comes before the host's own.
-        own = {"ControlMaster": "auto", "ControlPath": f"{self._folder}/ssh", "ControlPersist": f"{_PERSIST_SECONDS}s"}
+        own = {"ControlMaster": "yes", "ControlPath": f"{self._folder}/ssh", "ControlPersist": "no", "LogLevel": "INFO"}
         own |= {"StreamLocalBindUnlink": "yes", "ExitOnForwardFailure": "yes", "BatchMode": "yes"}
         program, *argv = hypervisors.ssh(self._host)
-        return [program, *(word for key, value in own.items() for word in ("-o", f"{key}={value}")), *argv]
+        options = [word for key, value in own.items() for word in ("-o", f"{key}={value}")]
+        return [program, "-f", "-N", "-E", f"{self._folder}/said", *options, *argv, "-L", f"{self._folder}/agent:{remote}", hypervisors.address(self._host)]
 
     def _connect(self, deadline: Deadline) -> None:
-        if not self._argv:
-            raise MachineError(f"the ssh to {self._host} has ended", hint="The next task begins another")
-        _sweep(os.path.dirname(self._folder))
-        # It stays in the background with whatever it was given as standard error.
-        with tempfile.TemporaryFile() as words:
+        with suppress(FileNotFoundError):
+            os.unlink(f"{self._folder}/said")
+        # Its own words it appends itself; a program that connects it has only standard error.
+        with open(f"{self._folder}/said", "a", encoding="utf-8") as words:
             try:
                 how: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": words}
                 done = subprocess.run(self._argv, **how, timeout=max(5.0, deadline.left), check=False)
             except subprocess.TimeoutExpired as exc:
                 raise MachineError(f"{self._host} did not let ssh in within {exc.timeout:g} s") from exc
-            words.seek(0)
-            said = words.read().decode(errors="replace").strip()
         if done.returncode or not os.path.exists(f"{self._folder}/agent"):
-            raise MachineError(f"ssh to {self._host} did not forward the agent's socket: {said}", hint="A password cannot be given to it: use a key")
+            what = f"ssh to {self._host} did not forward the agent's socket: {self._said().strip()}"
+            raise MachineError(what, hint="A password cannot be given to it: use a key")
 
-    def _known(self) -> str:
-        with suppress(OSError, ValueError), open(f"{self._folder}/answer", encoding="utf-8") as file:
-            return str(json.load(file))
+    def _said(self) -> str:
+        with suppress(OSError), open(f"{self._folder}/said", encoding="utf-8", errors="replace") as file:
+            return file.read()
         return ""
 
-    def _ask(self, hypervisors: Any) -> str:
-        """Where the machine's socket is on its host.
+    def _known(self) -> list[str]:
+        with suppress(OSError, ValueError), open(f"{self._folder}/answer", encoding="utf-8") as file:
+            return [str(word) for word in json.load(file)]
+        return []
+
+    def _ask(self) -> list[str]:
+        """The ssh to where the machine's socket is on its host, which is asked.
 
         :raises MaqetError: nobody can speak to its agent now.
         """
+        hypervisors = self._hypervisors()
         arguments = {"brief": True, "name": [self._name]}
         result = hypervisors.ask([self._host], "maqet.qemu.maqet_vm_info", arguments, _ASK_SECONDS)[self._host]
         machines = result.get("vms")
@@ -136,8 +174,9 @@ class There:
         remote = check(self._name, facts, self._host)
         if not remote.startswith("/") or ":" in remote:
             raise HostError(f"{self._host} tells of a socket that is none: {remote!r}")
-        write_private(f"{self._folder}/answer", json.dumps(remote), durable=False)
-        return remote
+        argv = self._ssh(hypervisors, remote)
+        write_private(f"{self._folder}/answer", json.dumps(argv), durable=False)
+        return argv
 
     def _hypervisors(self) -> Any:
         """The host, with its variables in the inventory of this run."""
@@ -169,13 +208,23 @@ def _answers(control: str) -> bool:
 
 def _end(folder: str) -> None:
     if _answers(f"{folder}/ssh"):
-        subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={folder}/ssh", "-"], capture_output=True, check=False)
-    shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run(["ssh", "-F", "none", "-O", "exit", "-o", f"ControlPath={folder}/ssh", "run"], capture_output=True, check=False)
 
 
 def _sweep(parent: str) -> None:
-    """Remove what runs that have ended left."""
+    """Remove what runs left that were ended together with their watch."""
     for name in os.listdir(parent):
         run = name[len(_PREFIX) :].partition("-")[0]
-        if name.startswith(_PREFIX) and run.isdigit() and not os.path.exists(f"/proc/{run}"):
+        if name.startswith(_PREFIX) and run.isdigit() and not _lives(int(run)):
             _end(f"{parent}/{name}")
+            shutil.rmtree(f"{parent}/{name}", ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -14,7 +14,8 @@ import pytest
 from ansible_collections.maqet.qemu.tests.harness import look
 from ansible_collections.maqet.qemu.tests.harness.debian import find_debian
 from ansible_collections.maqet.qemu.tests.harness.home import Home, vm
-from ansible_collections.maqet.qemu.tests.harness.inside import Inside, connection_target
+from ansible_collections.maqet.qemu.tests.harness.inside import Inside, connection_target, through
+from ansible_collections.maqet.qemu.tests.harness.sshd import Sshd, find_sshd
 
 SECONDS = 300
 MIB = 1 << 20
@@ -129,6 +130,34 @@ def test_several_at_once(guest):
     results = guest.play(shell("sleep 2; echo {{ inventory_hostname }}"))
     assert sorted(result["stdout"] for result in results) == ["g0", "g1", "g2", "g3"]
     guest.invite({guest.name: {}})
+
+
+def test_through_another_host(guest):
+    """Whose machines they are is its user here; ssh is asked for each run and machine once, and goes with the run."""
+    if not find_sshd()[0]:
+        pytest.skip("the host has no ssh server, and Debian's package works only where it is installed")
+    home, desk = guest.home, guest.home.desk
+    sshd = Sshd(home.root / "sshd", home.runtime)
+    far = {"maqet_guest_vm": guest.name, "maqet_guest_hypervisor": "hv"}
+    guest.invite({"far": far, "too": far}, hv=through(home, sshd))
+    (desk / "there").write_bytes(os.urandom(MIB))
+    try:
+        results = guest.play(
+            {"ansible.builtin.raw": "hostname"},
+            {"ansible.builtin.meta": "reset_connection"},
+            {"ansible.builtin.setup": {"gather_subset": ["!all", "!min", "platform"]}, "run_once": True},
+            {"ansible.builtin.copy": {"src": str(desk / "there"), "dest": "/root/there"}, "run_once": True},
+            {"ansible.builtin.fetch": {"src": "/root/there", "dest": str(desk / "from there"), "flat": True}, "run_once": True},
+        )
+        assert not [result for result in results if result["failed"]] and len(results) == 5, results
+        assert results[2]["ansible_facts"]["ansible_system"] == "Linux"
+        assert (desk / "from there").read_bytes() == (desk / "there").read_bytes()
+        # One that asks, and two that forward, since the connection was reset.
+        assert sshd.log.count("Accepted publickey") == 3
+        look.wait_until(lambda: not list(home.runtime.glob("maqet/to-*")) and sshd.log.count("Disconnected from user") >= 2)
+    finally:
+        sshd.close()
+        guest.invite({guest.name: {}})
 
 
 def test_an_agent_that_is_restarted(guest):

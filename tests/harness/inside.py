@@ -17,6 +17,7 @@ import ansible.release
 
 from .guest import alone
 from .home import CALLBACKS
+from .inventory import as_user
 
 CONNECTION = {"ansible_connection": "maqet.qemu.maqet_guest", "ansible_python_interpreter": "/usr/bin/python3"}
 
@@ -48,6 +49,14 @@ class Inside:
         results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         assert results, done.stdout + done.stderr
         return results
+
+
+def through(home, sshd):
+    """Connection variables of a hypervisor that has a home's machines, behind an ssh server."""
+    python = as_user(home)["ansible_python_interpreter"]
+    known = f"-o UserKnownHostsFile={sshd.folder}/known"
+    options = {"ansible_host": "127.0.0.1", "ansible_port": sshd.port, "ansible_ssh_private_key_file": str(sshd.folder / "key")}
+    return {**options, "ansible_ssh_extra_args": known, "ansible_python_interpreter": python}
 
 
 def connection_target():

@@ -23,6 +23,9 @@ AuthorizedKeysFile {folder}/key.pub
 PidFile none
 UsePAM no
 StrictModes no
+# Who is not root may give no terminal where devpts is mounted without the group tty.
+PermitTTY no
+Subsystem sftp internal-sftp
 SetEnv XDG_RUNTIME_DIR={runtime}
 """
 
@@ -48,9 +51,9 @@ def find_sshd():
 
 
 class Sshd:
-    """:param runtime: ``XDG_RUNTIME_DIR`` of who comes in; options: of ssh, to come in."""
+    """:param runtime: ``XDG_RUNTIME_DIR`` of who comes in; more: lines of its configuration."""
 
-    def __init__(self, folder, runtime):
+    def __init__(self, folder, runtime, *more):
         self.folder = Path(folder)
         self.folder.mkdir()
         program, libraries = find_sshd()
@@ -60,7 +63,7 @@ class Sshd:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         config = self.folder / "config"
-        config.write_text(CONFIG.format(port=self.port, folder=self.folder, runtime=runtime))
+        config.write_text(CONFIG.format(port=self.port, folder=self.folder, runtime=runtime) + "".join(f"{line}\n" for line in more))
         (self.folder / "known").write_text(f"[127.0.0.1]:{self.port} {(self.folder / 'host.pub').read_text()}")
         env = {**os.environ, **({"LD_LIBRARY_PATH": libraries} if libraries else {})}
         self._process = subprocess.Popen([program, "-D", "-E", str(self.folder / "log"), "-f", str(config)], env=env)

@@ -10,9 +10,11 @@ import os
 import signal
 import time
 
+import pytest
 from ansible_collections.maqet.qemu.tests.harness.home import vm
-from ansible_collections.maqet.qemu.tests.harness.inside import Inside
+from ansible_collections.maqet.qemu.tests.harness.inside import Inside, through
 from ansible_collections.maqet.qemu.tests.harness.ready import FakeAgent
+from ansible_collections.maqet.qemu.tests.harness.sshd import Sshd, find_sshd
 
 RAW = {"ansible.builtin.raw": "true"}
 # An event as QEMU writes it when the guest opens its end.
@@ -28,6 +30,13 @@ WORDS = {
     "confined": ["cannot run commands", "SELinux", "virt_qemu_ga_run_unconfined"],
     "nowhere": ["the inventory has no host 'mars'"],
     "odd": ["is not reached by ssh"],
+}
+FAR_WORDS = {
+    "unknown": ["hv has no machine", "maqet_guest_vm"],
+    "stopped": ["it does not run", "state: started"],
+    "refused": ["does not let ssh reach the socket", "AllowStreamLocalForwarding"],
+    "lost": ["off cannot tell its machines", "Connection refused"],
+    "other": ["is another user's, by become", "ansible_user"],
 }
 
 
@@ -59,5 +68,26 @@ def test_each_reason_is_told(home):
         for fake in fakes:
             fake.close()
     missing = {host: told[host] for host, words in WORDS.items() if [word for word in words if word not in told[host]]}
+    assert missing == {}
+    assert time.monotonic() - begun < 30
+
+
+def test_each_reason_is_told_of_another_host(home, tmp_path):
+    if not find_sshd()[0]:
+        pytest.skip("the host has no ssh server, and Debian's package works only where it is installed")
+    sshd = Sshd(tmp_path / "sshd", home.runtime, "AllowStreamLocalForwarding no")
+    names = {word: home.name(word) for word in FAR_WORDS}
+    home.play(vm(names["stopped"], state="stopped", memory="64MiB"), vm(names["refused"], memory="64MiB"))
+    hosts = {word: {"maqet_guest_vm": name, "maqet_guest_hypervisor": "hv", "maqet_guest_timeout": 2} for word, name in names.items()}
+    hosts["lost"]["maqet_guest_hypervisor"], hosts["other"]["maqet_guest_hypervisor"] = "off", "root"
+    hypervisor = through(home, sshd)
+    inside = Inside(home, hosts)
+    inside.invite(hosts, hv=hypervisor, off={**hypervisor, "ansible_port": 1}, root={**hypervisor, "ansible_become": True})
+    begun = time.monotonic()
+    try:
+        told = {result["play_host"]: result["msg"] for result in inside.play(RAW)}
+    finally:
+        sshd.close()
+    missing = {host: told[host] for host, words in FAR_WORDS.items() if [word for word in words if word not in told[host]]}
     assert missing == {}
     assert time.monotonic() - begun < 30
