@@ -146,6 +146,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._connected: bool = False
         self._session: Session | None = None
+        self._hostvars: Any = {}
         # Of this run: the process that starts the tasks, which resets connections itself.
         self._run_of = int(kwargs.get("ansible_playbook_pid") or os.getpid())
         self._is_windows = bool(getattr(self._shell, "_IS_WINDOWS", False))
@@ -153,6 +154,11 @@ class Connection(ConnectionBase):  # type: ignore[misc]
             self.has_native_async = self.always_pipeline_modules = True
             self.module_implementation_preferences = (".ps1", ".exe", "")
             self.allow_executable = False
+
+    def _resolve_option_variables(self, variables: Any, templar: Any) -> Any:
+        """A connection keeps its own host's options alone; here all that the task has goes by, and the hypervisor's variables with it."""
+        self._hostvars = variables.get("hostvars", {})
+        return super()._resolve_option_variables(variables, templar)
 
     def _connect(self) -> Connection:
         if not self._connected:
@@ -167,7 +173,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
 
     def _way(self) -> Here | There:
         hypervisor = str(self.get_option("hypervisor"))
-        return Here(self._vm()) if hypervisor in _LOCAL else There(self._vm(), hypervisor, self._run_of)
+        return Here(self._vm()) if hypervisor in _LOCAL else There(self._vm(), hypervisor, self._run_of, self._hostvars)
 
     def _vm(self) -> str:
         return str(self.get_option("vm") or self._play_context.remote_addr)

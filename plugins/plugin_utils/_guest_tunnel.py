@@ -14,7 +14,6 @@ import asyncio
 import fcntl
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import socket
@@ -44,10 +43,10 @@ _LONGEST_NAME = "/ssh.XXXXXXXXXXXXXXXX"
 
 
 class There:
-    """:param name: the machine's; hypervisor: the host's in the inventory; run: this run of Ansible, by its process."""
+    """:param name: the machine's; hypervisor: the host's in the inventory; run: this run of Ansible, by its process; hostvars: Ansible's."""
 
-    def __init__(self, name: str, hypervisor: str, run: int) -> None:
-        self._name, self._host, self._run = name, hypervisor, run
+    def __init__(self, name: str, hypervisor: str, run: int, hostvars: Any) -> None:
+        self._name, self._host, self._run, self._hostvars = name, hypervisor, run, hostvars
         word = hashlib.sha256(f"{hypervisor}\0{name}".encode()).hexdigest()[:8]
         self._folder = f"{find_paths().sockets}/{_PREFIX}{run}-{word}"
         self._argv: list[str] = []
@@ -179,16 +178,18 @@ class There:
         return argv
 
     def _hypervisors(self) -> Any:
-        """The host, with its variables in the inventory of this run."""
+        """The host, with its variables in this run."""
+        from ansible.inventory.data import InventoryData
+        from ansible.parsing.dataloader import DataLoader
+        from ansible.vars.reserved import get_reserved_names
+
         from ._hypervisors import Hypervisors
 
-        # A connection is told its own host's variables alone. Ansible's process for the task has the inventory.
-        worker: Any = multiprocessing.current_process()
-        manager = getattr(worker, "_variable_manager", None)
-        inventory = getattr(manager, "_inventory", None)
-        if inventory is None or inventory.get_host(self._host) is None:
+        if self._host not in self._hostvars:
             raise HostError(f"maqet_guest_hypervisor: the inventory has no host {self._host!r}", hint="Give its name there, not its address")
-        hypervisors = Hypervisors(inventory._inventory, worker._loader, {self._host: {}})
+        magic = get_reserved_names()
+        variables = {key: value for key, value in self._hostvars.raw_get(self._host).items() if key not in magic}
+        hypervisors = Hypervisors(InventoryData(), DataLoader(), {self._host: variables})
         if not hypervisors.is_plain_ssh(self._host):
             what = "another user's, by become" if hypervisors.kind(self._host) == "ssh" else "not reached by ssh"
             hint = "ssh alone forwards a socket, and only one of the user who logs in: set ansible_user of that host to whose machines they are"
