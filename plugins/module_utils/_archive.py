@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._engine import Engine, Outcome, machine_facts
+from ._engine import Engine
 from ._errors import HostError, MaqetError, SpecError
 from ._host import transfer
 from ._host.actions import Work, undo
@@ -22,6 +22,7 @@ from ._host.bases import stamp
 from ._host.deadline import Deadline
 from ._host.observe import observe
 from ._host.preflight import preflight
+from ._outcome import Outcome, machine_facts
 from ._plan.archive import (
     Pack,
     Transfer,

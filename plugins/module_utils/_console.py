@@ -13,13 +13,14 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ._engine import Engine, machine_facts
+from ._engine import Engine
 from ._errors import MachineError, MaqetError
 from ._host import lock
 from ._host.console import ClosedError, Console, LateError, Seen, connect
 from ._host.deadline import Deadline
 from ._host.liveness import living_pid
 from ._host.watch import await_pid, still
+from ._outcome import machine_facts
 from ._plan.record import Record
 from ._plan.wish import Observed
 from ._spec.console import PROMPT, Step, command, secrets, steps

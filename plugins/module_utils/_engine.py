@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Observe, plan, apply, record: for a list of machines at once. One machine is a list of one."""
+"""Observe, and change what is not as it should be: for a list of machines at once. One machine is a list of one."""
 
 from __future__ import annotations
 
@@ -10,46 +10,25 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from ._errors import HostError, MachineError, MaqetError, SpecError, StartError, UnresponsiveError
+from ._errors import HostError, MachineError, MaqetError, SpecError, UnresponsiveError
 from ._host import lock
 from ._host.deadline import Deadline
 from ._host.gate import Gate
 from ._host.host import Host
 from ._host.liveness import living_pid
 from ._host.observe import observe
+from ._outcome import Outcome, machine_facts
 from ._plan.record import Record
-from ._plan.wish import Observed, Wish, is_settled
-from ._spec.forward import forwards
+from ._plan.wish import Wish, is_settled
 from ._spec.name import check_name
 
 if TYPE_CHECKING:
-    from ._host.actions import Work
+    from ._change import Change
     from ._host.qmp import Monitor
-    from ._plan.plan import Plan
 
 T = TypeVar("T")
-
-
-@dataclass(repr=False, eq=False)
-class Outcome:
-    """What became of one machine.
-
-    :param actions: what was done (in check mode: would be), in order: ``{action, summary, …}``.
-    :param before, after: the machine as a user would write it, for the diff.
-    """
-
-    name: str
-    changed: bool = False
-    actions: list[dict[str, Any]] = field(default_factory=list)
-    pending_restart: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    vm: dict[str, Any] = field(default_factory=dict)
-    before: dict[str, Any] = field(default_factory=dict)
-    after: dict[str, Any] = field(default_factory=dict)
-    error: MaqetError | None = None
 
 
 class Engine:
@@ -175,51 +154,13 @@ class Engine:
         if is_settled(wish, old, new, seen):
             outcome.vm, outcome.warnings = machine_facts(old, seen), list(self.host.store.warnings)
             return
-        await self._change(wish, old, new, seen, outcome, check=check)
+        await self.change(wish, outcome).make(old, new, seen, check=check)
 
-    async def _change(self, wish: Wish, old: Record | None, new: Record | None, seen: Observed, outcome: Outcome, *, check: bool) -> None:
-        from ._plan.first_boot import disks_by_policy
-        from ._plan.plan import make_plan
+    def change(self, wish: Wish, outcome: Outcome) -> Change:
+        """What brings a machine to a wish that is not met."""
+        from ._change import Change
 
-        # A second look, where the guest refused something, a resumed machine differs from what was declared meanwhile, or its disks
-        # were half put back; more where it all happened.
-        for _round in range(4):
-            if new and wish.state != "absent":
-                new.anew = sorted({*new.anew, *disks_by_policy(wish, new, seen)})
-                seen = seen._replace(bases=await self.bases(wish, new))
-            plan = make_plan(wish, old, new, seen)
-            await self._look_ahead(plan, old, new, seen, outcome)
-            record, done = new or old, outcome.actions
-            outcome.actions = _planned(plan, new)
-            if record and plan.steps and not check:
-                told = await self.apply(plan, wish, record, outcome, seen)
-                seen = told or await observe(self.host, record, Deadline(wish.timeout))
-            outcome.actions = [*done, *outcome.actions]
-            outcome.changed = outcome.changed or bool(plan.steps)
-            if check or not plan.steps or record is None or not (record.refused or plan.resumes or plan.unfinished):
-                break
-            old, new = record, record.copy()
-        outcome.warnings += [*plan.reasons, *self.host.store.warnings]
-        outcome.vm = machine_facts(None if wish.state == "absent" and not check else new, seen)
-
-    async def _look_ahead(self, plan: Plan, old: Record | None, new: Record | None, seen: Observed, outcome: Outcome) -> None:
-        if plan.steps and new:
-            from ._host.preflight import preflight
-
-            outcome.warnings += await preflight(self.host, plan, new, seen)
-        outcome.pending_restart = list(plan.pending)
-        if plan.steps:
-            _describe(plan, old, new, seen, outcome)
-
-    async def bases(self, wish: Wish, new: Record) -> dict[str, dict[str, Any]]:
-        """What each disk that is yet to be made can be made of."""
-        from ._plan.disks import unmade
-
-        if new.imported.get("whole") is False or not any(item.image for item in unmade(new)):
-            return {}
-        from ._host.bases import find_bases
-
-        return await find_bases(self.host, new, Deadline(wish.timeout))
+        return Change(self.host, wish, outcome, witness=self.witness, tell=self.tell)
 
     async def _renew(self, wish: Wish, old: Record | None, *, check: bool) -> Record | None:
         """The record as the task wants it; None when nothing is stored and nothing declared."""
@@ -237,89 +178,3 @@ class Engine:
         new.lab = wish.lab or new.lab
         new.anew = sorted({*new.anew, *wish.recreate})
         return new
-
-    async def apply(self, plan: Plan, wish: Wish, record: Record, outcome: Outcome, found: Observed) -> Observed | None:
-        """What the last step itself saw, if it looked."""
-        from ._host.actions import Work, undo
-
-        work = Work(self.host, wish, record, self.witness, found.spec)
-        try:
-            await self._take(plan, work, outcome)
-        except StartError as exc:
-            if found.status == "absent":  # no guest has ever run in it, so nothing can be lost
-                await undo(work)
-                outcome.actions, outcome.changed, exc.hint = [], False, "Nothing is left of the machine; correct its declaration"
-            raise
-        return work.seen
-
-    async def _take(self, plan: Plan, work: Work, outcome: Outcome) -> None:
-        from ._host.actions import ACTIONS
-
-        planned, outcome.actions = outcome.actions, []
-        try:
-            for position, (step, action) in enumerate(zip(plan.steps, planned)):
-                self.tell(outcome.name, step.summary())
-                self.witness(f"before {step.action}")
-                work.seen, work.rest = None, plan.steps[position + 1 :]
-                await ACTIONS[type(step)](work, step)
-                self.witness(f"after {step.action}")
-                if work.notes:
-                    action["outcome"] = work.notes.pop()
-                # What was done stays said when a later step fails.
-                outcome.actions.append(action)
-                outcome.changed = outcome.changed or step.action != "define"
-        finally:
-            # A start stores its definition; what it could not store has not happened.
-            outcome.changed = outcome.changed or work.saved
-            if not outcome.changed:
-                outcome.actions = []
-
-
-def _planned(plan: Plan, new: Record | None) -> list[dict[str, Any]]:
-    actions = [{"action": step.action, "summary": step.summary(), **step.details()} for step in plan.steps]
-    for action in actions if new and new.argv and not plan.resumes else ():
-        if action["action"] == "start":
-            from ._host.render import argv_changes
-
-            action["argv_changes"] = argv_changes(new)  # type: ignore[arg-type]
-    return actions
-
-
-def _describe(plan: Plan, old: Record | None, new: Record | None, seen: Observed, outcome: Outcome) -> None:
-    from ._plan.diff import conceal, readable
-    from ._spec.declaration import OPTIONS
-
-    if old is None and new:
-        outcome.after = {**conceal(OPTIONS, new.raw), "state": plan.status}
-        return
-    for change in (*plan.changes, *plan.repairs):
-        outcome.before[change.path], outcome.after[change.path] = readable(change)
-    if plan.status == "absent" and old:
-        outcome.before, outcome.after = conceal(OPTIONS, old.raw), {}
-    outcome.before["state"], outcome.after["state"] = seen.status, plan.status
-
-
-def machine_facts(record: Record | None, seen: Observed) -> dict[str, Any]:
-    """``vm`` of a task's result."""
-    if record is None:
-        return {}
-    running = seen.spec or record.declared
-    ports = [item._asdict() for item in forwards(running, record.identity)]
-    return {
-        "name": record.name,
-        "uuid": record.identity.get("uuid"),
-        # QEMU's word for one that has not run yet is a detail of its start.
-        "status": "paused" if seen.status == "prelaunch" else seen.status,
-        "pid": seen.pid,
-        "unit": record.unit if record.supervisor == "systemd" else None,
-        "supervisor": record.supervisor,
-        "directory": record.directory,
-        "sockets": record.sockets_of(running),
-        "forwards": ports,
-        "accel": record.accel or None,
-        "machine": record.identity.get("machine"),
-        "qemu_version": seen.qemu_version or record.qemu_version or None,
-        "macs": record.identity.get("macs", {}),
-        "cid": record.identity.get("cid"),
-        "labels": record.declared.get("labels", {}),
-    }

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ._engine import Engine, Outcome
+from ._engine import Engine
 from ._errors import SpecError
 from ._host.bring import Errand
 from ._host.deadline import Deadline
@@ -24,6 +24,7 @@ from ._host.image_format import backing_of
 from ._host.images import Image
 from ._host.observe import observe
 from ._host.prune import leftovers, unused
+from ._outcome import Outcome
 from ._plan.at_rest import disk_to_take
 from ._spec.disk_file import disk_files
 from ._spec.image import Source, check_source, shown

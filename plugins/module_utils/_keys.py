@@ -11,13 +11,14 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ._engine import Engine, machine_facts
+from ._engine import Engine
 from ._errors import MachineError, QmpError
 from ._host import lock
 from ._host.deadline import Deadline
 from ._host.liveness import cpu_seconds, is_asleep
 from ._host.qmp import Monitor
 from ._host.watch import still
+from ._outcome import machine_facts
 from ._plan.wish import Observed
 from ._spec.keyboard import Stroke, strokes_of_chords, strokes_of_text
 

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ._engine import Engine, Outcome
+from ._engine import Engine
 from ._errors import MachineError
 from ._host.deadline import Deadline
 from ._host.gate import Gate
+from ._outcome import Outcome
 from ._plan.lab import LabTask, before, check_owner, chosen, kind_of, misplaced
 from ._spec.lab import Lab, LabMachine, allot, compile_lab, neighbours
 

@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ._errors import HostError, MaqetError
 
 if TYPE_CHECKING:
-    from ._engine import Outcome
+    from ._outcome import Outcome
 
 
 # Options that have URLs.

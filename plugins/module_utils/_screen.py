@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
-from ._engine import Engine, machine_facts
+from ._engine import Engine
 from ._errors import HostError, MachineError
 from ._host.deadline import Deadline
 from ._host.paths import check_readable
 from ._host.screen import Difference, compare, dump, read
+from ._outcome import machine_facts
 from ._plan.wish import Observed
 
 # A cursor that blinks does so twice a second: a screen that differs is looked at over a whole period.

@@ -17,13 +17,14 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ._engine import Engine, Outcome
+from ._engine import Engine
 from ._errors import HostError, MachineError, MaqetError, RefusedError, SpecError
 from ._host import guard, launch, lock, snapshot
 from ._host.actions import ACTIONS, Work
 from ._host.deadline import Deadline
 from ._host.observe import observe
 from ._host.preflight import preflight
+from ._outcome import Outcome
 from ._plan.plan import make_plan
 from ._plan.record import Record
 from ._plan.snapshot import SnapshotPlan, SnapshotTask, begin, check_task, plan_snapshot, shown
@@ -327,12 +328,13 @@ async def _rise(engine: Engine, member: Member) -> None:
     record = member.record
     seen = await observe(engine.host, record, member.work.deadline)
     wish = member.work.wish._replace(state="paused")
-    plan = make_plan(wish, record, record.copy(), seen._replace(bases=await engine.bases(wish, record)))
+    change = engine.change(wish, Outcome(record.name))
+    plan = make_plan(wish, record, record.copy(), seen._replace(bases=await change.bases(record)))
     # As large as they were: growing them again is the next declaration's work.
     plan = plan._replace(steps=tuple(step for step in plan.steps if not isinstance(step, GrowDisk)))
     await preflight(engine.host, plan, record, seen)
-    outcome = Outcome(record.name, actions=[{} for _step in plan.steps])
-    await engine.apply(plan, wish, record, outcome, seen)
+    change.outcome.actions = [{} for _step in plan.steps]
+    await change.apply(plan, record, seen)
 
 
 async def _go_on(member: Member, label: str) -> None:

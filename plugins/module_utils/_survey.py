@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
-from ._engine import Engine, Outcome, machine_facts
+from ._engine import Engine
 from ._errors import LockedError, MachineError, MaqetError
 from ._host import recorder
 from ._host.deadline import Deadline
@@ -17,6 +17,7 @@ from ._host.glance import Choice, choose, lab_of
 from ._host.history import troubles
 from ._host.liveness import command_line_of, living_pid, process_facts
 from ._host.observe import observe
+from ._outcome import Outcome, machine_facts
 from ._plan.diff import Change, compare, readable, spell
 from ._plan.live import to_apply
 from ._plan.record import Record

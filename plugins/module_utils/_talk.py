@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
-from ._engine import Engine, machine_facts
+from ._engine import Engine
 from ._errors import MachineError, UnresponsiveError
 from ._host import recorder
 from ._host.deadline import Deadline
 from ._host.probe import qmp_schema
 from ._host.qmp import open_monitor
 from ._host.watch import unresponsive
+from ._outcome import machine_facts
 from ._plan.record import Record
 from ._plan.wish import Observed
 from ._spec.moment import Cursor

@@ -10,13 +10,14 @@ import asyncio
 import time
 from typing import Any, NamedTuple
 
-from ._engine import Engine, Outcome
+from ._engine import Engine
 from ._errors import SpecError
 from ._host import recorder
 from ._host.conditions import Goal, await_met, look_once, since_now, since_start
 from ._host.deadline import Deadline
 from ._host.liveness import living_pid
 from ._host.look import Look, Since
+from ._outcome import Outcome
 from ._plan.record import Record
 from ._spec.condition import ANY_STATUS, check_conditions, check_possible, conditions, typed
 from ._spec.moment import Cursor, parse_moment

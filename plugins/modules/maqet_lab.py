@@ -243,11 +243,12 @@ networks:
       error: null
 """
 
-from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine, Outcome
+from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine
 from ansible_collections.maqet.qemu.plugins.module_utils._host.progress import Teller
 from ansible_collections.maqet.qemu.plugins.module_utils._host.room import affordable
 from ansible_collections.maqet.qemu.plugins.module_utils._lab import LabOutcome, LabTask, run_lab
 from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, diff, run
+from ansible_collections.maqet.qemu.plugins.module_utils._outcome import Outcome
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import failure, summary
 
 ARGUMENTS = {

@@ -64,9 +64,9 @@ def seconds(label, ours, against="", theirs=None, limit=None, *, at_least=False)
     return Figure(label, [value * 1000 for value in ours], against, theirs and [value * 1000 for value in theirs], limit, at_least=at_least)
 
 
-def lab_of(home, word, count):
+def lab_of(home, word, count, **raw):
     """A lab of ``count`` diskless machines."""
-    return {"lab": f"t{home.mark}-{word}", "vms": {"vm": {**RAW, "count": count}}}
+    return {"lab": f"t{home.mark}-{word}", "vms": {"vm": {**RAW, **raw, "count": count}}}
 
 
 def apply(home, lab, **task):

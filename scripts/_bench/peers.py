@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The maqet.qemu authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The same work by community.libvirt, where libvirt is installed: whole playbooks, in session mode."""
+"""The same work by community.libvirt, where libvirt is installed: its tasks and whole playbooks, in session mode."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ansible_collections.maqet.qemu.tests.harness.home import Home, task
 from common import ROUNDS, apply, lab_of, seconds, timed
 
 COUNT = 20
+WORK, LIMITS = ("defined and started", "with nothing to do"), (10, 12)
 URI = "qemu:///session"
 # libvirt's own Python is the distribution's.
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -36,22 +37,39 @@ def libvirt(root):
     names = [f"t{home.mark}-{number}" for number in range(COUNT)]
     lab = lab_of(home, "twenty", COUNT)
     theirs, ours = _domains(names), [task("maqet_lab", definition=lab)]
-    spent = {"starts": [], "idle": [], "their starts": [], "their idle": []}
+    spent = {(who, what): [] for who in ("ours", "theirs") for what in WORK}
     try:
         for _round in range(min(ROUNDS, 2)):
-            spent["starts"].append(timed(lambda: _good(home.play(*ours))))
-            spent["idle"].append(timed(lambda: _good(home.play(*ours), changed=False)))
-            apply(home, lab, state="absent", force=True)
-            spent["their starts"].append(timed(lambda: _good(home.play(*theirs))))
-            spent["their idle"].append(timed(lambda: _good(home.play(*theirs), changed=False)))
-            _forget(home)
+            for who, tasks in (("ours", ours), ("theirs", theirs)):
+                for what, changes in zip(WORK, (None, False)):
+                    spent[who, what].append(_play(home, tasks, changed=changes))
+                apply(home, lab, state="absent", force=True)
+                _forget(home)
     finally:
         _forget(home)
         home.close()
     return [
-        seconds(f"playbook, {COUNT} defined and started", spent["starts"], "community.libvirt", spent["their starts"], 10, at_least=True),
-        seconds(f"playbook, {COUNT} with nothing to do", spent["idle"], "community.libvirt", spent["their idle"], 12, at_least=True),
+        seconds(
+            f"{part}, {COUNT} {what}", _column(spent["ours", what], number), "community.libvirt", _column(spent["theirs", what], number), limit, at_least=True
+        )
+        for number, part in enumerate(("tasks", "playbook"))
+        for what, limit in zip(WORK, LIMITS if part == "tasks" else (None, None))
     ]
+
+
+def _play(home, tasks, *, changed):
+    """Seconds of the tasks, and of the whole playbook."""
+    results = []
+    whole = timed(lambda: results.append(home.play(*tasks)))
+    results = results[0] if isinstance(results[0], list) else results
+    for result in results:
+        if result["failed"] or (changed is not None and result["changed"] != changed):
+            raise SystemExit(f"a task failed, or changed what it should not: {result}")
+    return sum(result["seconds"] for result in results), whole
+
+
+def _column(pairs, number):
+    return [pair[number] for pair in pairs]
 
 
 def _domains(names):
@@ -60,12 +78,6 @@ def _domains(names):
     define = {**task("community.libvirt.virt", command="define", xml=_DOMAIN.replace("{name}", "{{ item }}"), **common), "loop": names, "vars": interpreter}
     start = {**task("community.libvirt.virt", state="running", name="{{ item }}", **common), "loop": names, "vars": interpreter}
     return [define, start]
-
-
-def _good(results, *, changed=None):
-    for result in results if isinstance(results, list) else [results]:
-        if result["failed"] or (changed is not None and result["changed"] != changed):
-            raise SystemExit(f"a task failed, or changed what it should not: {result}")
 
 
 def _forget(home):

@@ -10,8 +10,8 @@ import asyncio
 import os
 import socket
 
-from ansible_collections.maqet.qemu.plugins.module_utils._engine import Outcome
 from ansible_collections.maqet.qemu.plugins.module_utils._host.networks import reach_network
+from ansible_collections.maqet.qemu.plugins.module_utils._outcome import Outcome
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.network import NetworkWish
 
 from . import look, wire

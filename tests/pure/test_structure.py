@@ -21,6 +21,8 @@ FLOORS = (
     ("_spec",),
     ("_plan",),
     ("_host",),
+    ("_outcome",),
+    ("_change",),
     ("_engine",),
     ("_talk", "_survey", "_wait", "_diagnosis", "_images", "_archive", "_snapshots", "_lab", "_console", "_keys", "_screen"),
     ("_module",),

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine, Outcome
+from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine
 from ansible_collections.maqet.qemu.plugins.module_utils._host.glance import Choice
 from ansible_collections.maqet.qemu.plugins.module_utils._host.host import Host
 from ansible_collections.maqet.qemu.plugins.module_utils._host.paths import Paths
+from ansible_collections.maqet.qemu.plugins.module_utils._outcome import Outcome
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.wish import Wish
 from ansible_collections.maqet.qemu.plugins.module_utils._survey import Question, survey
 

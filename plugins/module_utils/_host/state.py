@@ -26,6 +26,7 @@ from .paths import Paths, make_private, write_private
 
 if TYPE_CHECKING:
     from .._plan.network import NetworkRecord
+    from .twins import Twins
 
 # What each version brought.
 _TABLES = (
@@ -66,18 +67,18 @@ class Store:
         try:
             connection = self._open() if os.path.exists(self._paths.db) else None
             if connection is None:
-                return self._from_directories(names)
+                return self._twins.machines(names)
             rows = connection.execute(_SELECT.format("machines"), (json.dumps(names),)).fetchall()
             records = {record.name: record for record in (self._record(row[0]) for row in rows)}
             for name in names or ():
                 if name not in records:  # its directory may have come from a backup
-                    records.update(self._from_files([f"{self._paths.machines}/{name}/machine.json"], names))
+                    records.update(self._twins.machines([name]))
             return records
         except sqlite3.DatabaseError as exc:
             if not _is_torn(exc):
                 raise self._explain(exc) from exc
             self.close()
-            return self._from_directories(names)
+            return self._twins.machines(names)
 
     def _record(self, text: str) -> Record:
         try:
@@ -115,16 +116,16 @@ class Store:
             try:
                 connection = self._open() if os.path.exists(self._paths.db) else None
                 if connection is None or connection.execute("PRAGMA user_version").fetchone()[0] < USER_VERSION:
-                    return self._networks_of_directories(names)
+                    return self._twins.networks(names)
                 rows = connection.execute(_SELECT.format("networks"), (json.dumps(names),)).fetchall()
                 records = {record.name: record for record in (_network(json.loads(row[0])) for row in rows)}
                 lost = [name for name in names or () if name not in records]
-                return {**records, **(self._networks_of_directories(lost) if lost else {})}
+                return {**records, **(self._twins.networks(lost) if lost else {})}
             except sqlite3.DatabaseError as exc:
                 if not _is_torn(exc):
                     raise self._explain(exc) from exc
                 self.close()
-                return self._networks_of_directories(names)
+                return self._twins.networks(names)
 
     def save_network(self, record: NetworkRecord) -> None:
         make_private(record.directory)
@@ -148,9 +149,15 @@ class Store:
                 if not _is_torn(exc):
                     raise self._explain(exc) from exc
             taken: dict[tuple[str, int], str] = {}
-            for record in self._from_directories(None).values():
+            for record in self._twins.machines().values():
                 taken.update({(item.protocol, item.host): record.name for item in forwards(record.declared, record.identity) if item.host})
             return taken
+
+    @property
+    def _twins(self) -> Twins:
+        from .twins import Twins
+
+        return Twins(self._paths, self.warnings)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -211,11 +218,11 @@ class Store:
         for statement in ";".join(_TABLES[version:]).split(";"):
             connection.execute(statement)
         if version == 0:
-            for record in self._from_directories(None).values():
+            for record in self._twins.machines().values():
                 connection.execute("INSERT INTO machines VALUES (?, ?)", (record.name, json.dumps(record.dump())))
                 self._hold_ports(connection, record)
         if version < USER_VERSION:
-            for network in self._networks_of_directories(None).values():
+            for network in self._twins.networks().values():
                 connection.execute("INSERT INTO networks VALUES (?, ?)", (network.name, json.dumps(network.dump())))
             connection.execute(f"PRAGMA user_version = {USER_VERSION}")
         connection.execute("COMMIT")
@@ -246,47 +253,6 @@ class Store:
         aside = f"{self._paths.db}.torn-{int(time.time())}"
         os.replace(self._paths.db, aside)
         self.warnings.append(f"the state DB was damaged: it was made again from the machines' directories, and kept as {aside}")
-
-    def _from_directories(self, names: list[str] | None) -> dict[str, Record]:
-        """Records of machines whose ``machine.json`` can be read."""
-        import glob
-
-        return self._from_files(sorted(glob.glob(f"{glob.escape(self._paths.machines)}/*/machine.json")), names)
-
-    def _from_files(self, files: list[str], names: list[str] | None) -> dict[str, Record]:
-        records = {}
-        for file in files:
-            try:
-                with open(file, encoding="utf-8") as stream:
-                    record = Record.load(json.load(stream))
-            except FileNotFoundError:
-                continue
-            except (OSError, ValueError, TypeError, AttributeError):
-                self.warnings.append(f"{file} cannot be read: its machine is not known any more")
-                continue
-            # Of a copy of a machine's directory nobody but its user knows which is the newer.
-            if f"{record.directory}/machine.json" == file and (names is None or record.name in names):
-                records[record.name] = record
-        return records
-
-    def _networks_of_directories(self, names: list[str] | None) -> dict[str, NetworkRecord]:
-        """Records of networks whose ``network.json`` can be read."""
-        records = {}
-        for name in sorted(os.listdir(self._paths.networks)) if os.path.isdir(self._paths.networks) else ():
-            file = f"{self._paths.networks}/{name}/network.json"
-            if names is not None and name not in names:
-                continue
-            try:
-                with open(file, encoding="utf-8") as stream:
-                    record = _network(json.load(stream))
-            except FileNotFoundError:
-                continue
-            except (OSError, ValueError, TypeError, AttributeError):
-                self.warnings.append(f"{file} cannot be read: its network is not known any more")
-                continue
-            if record.directory == f"{self._paths.networks}/{name}":
-                records[record.name] = record
-        return records
 
     def _explain(self, exc: sqlite3.Error) -> StateError:
         return StateError(f"the state DB {self._paths.db} cannot be used: {exc}", hint="Check its owner, its mode and the free space")
