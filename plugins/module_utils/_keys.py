@@ -101,7 +101,7 @@ async def _strike_one(monitor: Monitor, stroke: Stroke) -> None:
         await monitor.execute("input-send-event", {"events": events})
     except QmpError as exc:
         if "handler not found" in exc.message:
-            hint = "Add one: devices: [{driver: qemu-xhci, id: xhci}, {driver: usb-kbd, id: keyboard}], or virtio-keyboard-pci"
+            hint = "Add one: devices: [{driver: qemu-xhci, id: xhci}, {driver: usb-kbd, id: my-keyboard}], or virtio-keyboard-pci"
             raise MachineError("the machine has no keyboard", hint=hint) from exc
         raise
 
