@@ -106,8 +106,8 @@ class Home:
         return subprocess.Popen([program, str(file)], env=env, cwd=self.desk, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
     @staticmethod
-    def end(process):
-        output, errors = process.communicate(timeout=150)
+    def end(process, seconds=150):
+        output, errors = process.communicate(timeout=seconds)
         results = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
         assert process.returncode == 0 and results, output + errors
         return results if len(results) > 1 else results[0]
