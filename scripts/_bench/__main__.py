@@ -15,13 +15,14 @@ from pathlib import Path
 
 from devices import devices
 from facts import facts
+from guest import guest
 from idle import labs, tasks
 from peers import libvirt
 from plot import plot
 from starts import makes, paused, starts
 from table import markdown, text
 
-PARTS = {"tasks": tasks, "starts": starts, "paused": paused, "makes": makes, "labs": labs, "libvirt": libvirt, "devices": devices}
+PARTS = {"tasks": tasks, "starts": starts, "paused": paused, "makes": makes, "labs": labs, "libvirt": libvirt, "devices": devices, "guest": guest}
 
 
 def main():

@@ -15,6 +15,7 @@ _TITLES = {
     "labs": "Labs with nothing to do",
     "libvirt": "The same work by community.libvirt",
     "devices": "Many devices",
+    "guest": "In a guest, by its agent",
 }
 _HEAD = """<!--
 SPDX-FileCopyrightText: 2026 The maqet.qemu authors
