@@ -12,7 +12,8 @@ from ansible_collections.maqet.qemu.tests.harness.home import Home, task
 from common import ROUNDS, apply, lab_of, seconds, timed
 
 COUNT = 20
-WORK, LIMITS = ("defined and started", "with nothing to do"), (10, 12)
+WORK = {"defined and started": None, "with nothing to do": False}
+LIMITS = {"defined and started": 10, "with nothing to do": 12}
 URI = "qemu:///session"
 # libvirt's own Python is the distribution's.
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -39,22 +40,21 @@ def libvirt(root):
     theirs, ours = _domains(names), [task("maqet_lab", definition=lab)]
     spent = {(who, what): [] for who in ("ours", "theirs") for what in WORK}
     try:
-        for _round in range(min(ROUNDS, 2)):
+        for _round in range(min(ROUNDS, 3)):
             for who, tasks in (("ours", ours), ("theirs", theirs)):
-                for what, changes in zip(WORK, (None, False)):
+                for what, changes in WORK.items():
                     spent[who, what].append(_play(home, tasks, changed=changes))
                 apply(home, lab, state="absent", force=True)
                 _forget(home)
     finally:
         _forget(home)
         home.close()
-    return [
-        seconds(
-            f"{part}, {COUNT} {what}", _column(spent["ours", what], number), "community.libvirt", _column(spent["theirs", what], number), limit, at_least=True
-        )
-        for number, part in enumerate(("tasks", "playbook"))
-        for what, limit in zip(WORK, LIMITS if part == "tasks" else (None, None))
-    ]
+    return [_figure(part, what, spent, number) for number, part in enumerate(("tasks", "playbook")) for what in WORK]
+
+
+def _figure(part, what, spent, number):
+    ours, theirs = ([pair[number] for pair in spent[who, what]] for who in ("ours", "theirs"))
+    return seconds(f"{part}, {COUNT} {what}", ours, "community.libvirt", theirs, LIMITS[what] if part == "tasks" else None, at_least=True)
 
 
 def _play(home, tasks, *, changed):
@@ -66,10 +66,6 @@ def _play(home, tasks, *, changed):
         if result["failed"] or (changed is not None and result["changed"] != changed):
             raise SystemExit(f"a task failed, or changed what it should not: {result}")
     return sum(result["seconds"] for result in results), whole
-
-
-def _column(pairs, number):
-    return [pair[number] for pair in pairs]
 
 
 def _domains(names):
