@@ -106,9 +106,9 @@ def fail(module: Module, error: MaqetError, **result: Any) -> NoReturn:
     module.fail_json(msg=_named(module, str(error)), error=type(error).__name__, hint=error.hint, **{**error.data, **result})
 
 
-def diff(name: str, outcome: Outcome) -> list[dict[str, Any]]:
-    """Ansible's diff: the declaration before and after, the actions in order, and what waits."""
-    if not outcome.actions:
+def diff(module: Module, name: str, outcome: Outcome) -> list[dict[str, Any]]:
+    """Ansible's diff, where it is asked for: the declaration before and after, the actions in order, and what waits."""
+    if not outcome.actions or not module._diff:
         return []
     lines = [line for number, action in enumerate(outcome.actions, 1) for line in _action_lines(number, action)]
     if outcome.pending_restart:

@@ -219,7 +219,7 @@ def move(module: Module, check: bool) -> dict:
         "actions": result.actions,
         "vm": result.vm,
         "warnings": result.warnings,
-        "diff": diff(module.params["name"], result),
+        "diff": diff(module, module.params["name"], result),
     }
 
 

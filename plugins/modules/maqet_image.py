@@ -222,7 +222,7 @@ def work(module: Module, check: bool) -> dict:
         "image": result.image,
         "actions": result.actions,
         "removed": result.removed,
-        "diff": diff(result.name, result),
+        "diff": diff(module, result.name, result),
     }
 
 

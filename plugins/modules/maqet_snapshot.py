@@ -167,7 +167,7 @@ def work(module: Module, check: bool) -> dict:
     done = snapshots(task, name=params["name"] or "", lab=params["lab"] or "", check=check)
     result = {"changed": done.changed, "snapshots": done.snapshots, "actions": done.actions, "warnings": done.warnings}
     if done.changed:
-        result["diff"] = diff(params["name"] or params["lab"], done)
+        result["diff"] = diff(module, params["name"] or params["lab"], done)
     return result
 
 

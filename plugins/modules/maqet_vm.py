@@ -413,7 +413,7 @@ def reconcile(module: Module, check: bool) -> dict:
         "pending_restart": outcome.pending_restart,
         "vm": outcome.vm,
         "warnings": outcome.warnings,
-        "diff": diff(name, outcome),
+        "diff": diff(module, name, outcome),
     }
     if outcome.error:
         fail(module, outcome.error, changed=outcome.changed, actions=outcome.actions)

@@ -37,7 +37,7 @@ def libvirt(root):
     home = Home(f"{root}/libvirt")
     names = [f"t{home.mark}-{number}" for number in range(COUNT)]
     lab = lab_of(home, "twenty", COUNT)
-    theirs, ours = _domains(names), [task("maqet_lab", definition=lab)]
+    theirs, ours = _domains(names), [{**task("maqet_lab", definition=lab), "diff": False}]
     spent = {(who, what): [] for who in ("ours", "theirs") for what in WORK}
     try:
         for _round in range(min(ROUNDS, 3)):
@@ -73,7 +73,7 @@ def _domains(names):
     interpreter = {"ansible_python_interpreter": SYSTEM_PYTHON}
     define = {**task("community.libvirt.virt", command="define", xml=_DOMAIN.replace("{name}", "{{ item }}"), **common), "loop": names, "vars": interpreter}
     start = {**task("community.libvirt.virt", state="running", name="{{ item }}", **common), "loop": names, "vars": interpreter}
-    return [define, start]
+    return [{**loop, "diff": False} for loop in (define, start)]
 
 
 def _forget(home):
