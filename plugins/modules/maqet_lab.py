@@ -294,7 +294,7 @@ def work(module: Module, check: bool) -> dict:
     finally:
         if teller:
             teller.end()
-    result = {**shown(module, done), **({"told": teller.told} if teller else {}), **({} if task.hosts is None else {"ends": done.ends})}
+    result = {**shown(module, done, check), **({"told": teller.told} if teller else {}), **({} if task.hosts is None else {"ends": done.ends})}
     if done.failed:
         module.fail_json(msg=failure(done.name, result["vms"], result["networks"]), **result)
     return result
@@ -306,21 +306,21 @@ def engine(params: dict, teller: Teller | None) -> Engine:
     return made
 
 
-def shown(module: Module, done: LabOutcome) -> dict:
+def shown(module: Module, done: LabOutcome, check: bool) -> dict:
     """The task's result."""
     members = {
         name: described(member.outcome, member.kind, ready=member.ready, skipped=member.skipped or None, addresses=done.addresses.get(name, []))
         for name, member in done.members.items()
     }
     networks = {name: described(network.outcome, network.kind) for name, network in done.networks.items()}
-    said = summary(members, check=module.check_mode)
+    said = summary(members, check=check)
     outcomes = {name: member.outcome for name, member in (*done.networks.items(), *done.members.items())}
     diffs = [part for name, outcome in outcomes.items() for part in diff(module, name, outcome)]
     return {
         "changed": done.changed,
         "lab": done.name,
         "summary": said,
-        "planned": module.check_mode,
+        "planned": check,
         "vms": members,
         "networks": networks,
         "warnings": [*done.warnings, *warned(outcomes)],
