@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _SOURCES = ("images", "url", "checksum")
 # A whole lab: whatever its machines may hold.
 _DEFINITION = "definition"
-# Of a console, and of a keyboard.
-_STEPS, _TYPED = "steps", ("keys", "text")
+# What replaces those of a module's parameters that nobody shall see.
+Hide = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Module(AnsibleModule):  # type: ignore[misc]
@@ -32,14 +32,22 @@ class Module(AnsibleModule):  # type: ignore[misc]
 
     params: dict[str, Any]
 
+    def __init__(self, hide: Hide | None = None, **known: Any) -> None:
+        # Ansible's own may end the module, and shows then what it was given.
+        self._hide = hide
+        super().__init__(**known)
+
+    def _shown(self) -> dict[str, Any]:
+        params = getattr(self, "params", {})
+        return {**veiled(params), **(self._hide(params) if self._hide else {})}
+
     def _log_invocation(self) -> None:
-        shown = self.params
-        self.params = veiled(shown)
+        params, self.params = self.params, self._shown()
         super()._log_invocation()
-        self.params = shown
+        self.params = params
 
     def _return_formatted(self, kwargs: dict[str, Any]) -> None:
-        kwargs.setdefault("invocation", {"module_args": veiled(getattr(self, "params", {}))})
+        kwargs.setdefault("invocation", {"module_args": self._shown()})
         super()._return_formatted(kwargs)
         gc.freeze()  # looking for cycles at the end takes 17 ms of the processor, which may have guests that begin
 
@@ -64,12 +72,6 @@ def veiled(params: dict[str, Any]) -> dict[str, Any]:
     from ._spec.arguments import VEILED
 
     shown = {name: "********" if value and name in (*VEILED, _DEFINITION) else value for name, value in params.items()}
-    if params.get("no_log"):
-        shown.update({name: "********" for name in _TYPED if params.get(name)})
-    if params.get(_STEPS):
-        from ._spec.console import concealed as without_secrets
-
-        shown[_STEPS] = without_secrets(params[_STEPS])
     if any(params.get(name) for name in _SOURCES):
         from ._spec.image import concealed
 
@@ -87,9 +89,12 @@ def _unknown(name: Any, argument_spec: dict[str, Any]) -> str:
     return f"{'.'.join(words)}: is no option here. {nearest(words[-1], list(known))}"
 
 
-def run(work: Callable[[Module, bool], dict[str, Any]], argument_spec: dict[str, Any], **rules: Any) -> None:
-    """Do a module's work, or only look, in check mode: what it returns is the result, what it raises the failure."""
-    module = Module(argument_spec=argument_spec, supports_check_mode=True, **rules)
+def run(work: Callable[[Module, bool], dict[str, Any]], argument_spec: dict[str, Any], hide: Hide | None = None, **rules: Any) -> None:
+    """Do a module's work, or only look, in check mode: what it returns is the result, what it raises the failure.
+
+    :param hide: of the parameters, what is shown in place of those that are secret.
+    """
+    module = Module(hide, argument_spec=argument_spec, supports_check_mode=True, **rules)
     try:
         result = work(module, module.check_mode)
     except MaqetError as exc:

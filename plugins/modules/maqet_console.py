@@ -242,7 +242,7 @@ vm:
 
 from ansible_collections.maqet.qemu.plugins.module_utils._console import Conversation, converse
 from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, run
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.console import PROMPT
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.console import PROMPT, concealed
 
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
@@ -282,7 +282,7 @@ def sit(module: Module, check: bool) -> dict:
 
 
 def main() -> None:
-    run(sit, ARGUMENTS)
+    run(sit, ARGUMENTS, concealed)
 
 
 if __name__ == "__main__":

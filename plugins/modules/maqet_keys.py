@@ -113,6 +113,7 @@ vm:
 
 from ansible_collections.maqet.qemu.plugins.module_utils._keys import Typing, strike
 from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, run
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.keyboard import concealed
 
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
@@ -133,7 +134,7 @@ def type_them(module: Module, check: bool) -> dict:
 
 
 def main() -> None:
-    run(type_them, ARGUMENTS, mutually_exclusive=[("keys", "text")], required_one_of=[("keys", "text")])
+    run(type_them, ARGUMENTS, concealed, mutually_exclusive=[("keys", "text")], required_one_of=[("keys", "text")])
 
 
 if __name__ == "__main__":

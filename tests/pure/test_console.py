@@ -78,9 +78,11 @@ def test_secrets_are_known_and_concealed():
         {"expect": "x", "answers": {"y": "answer"}, "no_log": True},
     ]
     assert secrets(steps(items)) == ["pass", "hidden", "hide", "answer"]
-    shown = repr(concealed(items))
+    shown = repr(concealed({"steps": items, "name": "web"}))
     assert "shown" in shown and not any(word in shown for word in ("pass'", "hidden", "'hide'", "answer'"))
     assert not any(word in str(step) for step in steps(items) for word in ("pass", "hidden", "'hide'"))
+    # A task that is written wrong is shown too.
+    assert [concealed({"steps": wrong}) for wrong in ("pass", ["pass"], {"login": "pass"}, None)] == [{"steps": VEIL}, {"steps": [VEIL]}, {"steps": VEIL}, {}]
 
 
 @pytest.mark.parametrize("words", ["echo a b; false", "printf 'no newline'; exit 3", "true # it's a comment", "cat <<EOF\none\n$HOME 'two'\nEOF"])

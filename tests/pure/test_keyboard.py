@@ -78,3 +78,8 @@ def test_what_is_no_key_is_said():
 def test_the_module_offers_the_layouts():
     module = importlib.import_module("ansible_collections.maqet.qemu.plugins.modules.maqet_keys")
     assert tuple(module.ARGUMENTS["layout"]["choices"]) == keyboard.LAYOUTS
+
+
+def test_what_is_typed_is_concealed():
+    params = {"name": "web", "keys": None, "text": "pass", "no_log": True}
+    assert keyboard.concealed(params) == {"text": "********"} and keyboard.concealed({**params, "no_log": False}) == {}

@@ -92,9 +92,12 @@ def secrets(wanted: Sequence[Step]) -> list[str]:
     return [secret for secret in found if secret.strip()]
 
 
-def concealed(items: Sequence[Any]) -> list[Any]:
-    """The steps as people may see them."""
-    return [_concealed(item) if isinstance(item, dict) else item for item in items]
+def concealed(params: dict[str, Any]) -> dict[str, Any]:
+    """A task's steps as people may see them, also of a task that is written wrong."""
+    items = params.get("steps")
+    if not isinstance(items, list):
+        return {"steps": VEIL} if items else {}
+    return {"steps": [_concealed(item) if isinstance(item, dict) else VEIL for item in items]}
 
 
 def _concealed(item: dict[str, Any]) -> dict[str, Any]:

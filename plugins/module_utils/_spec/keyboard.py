@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._errors import SpecError
+from .terminal import VEIL
 
 # The places of a keyboard with 105 keys, row by row.
 _ROWS = (
@@ -236,6 +237,11 @@ def strokes_of_chords(chords: Sequence[str], layout: str) -> list[Stroke]:
     :raises SpecError: at ``keys[<number>]``: a key that is none.
     """
     return [Stroke(tuple(_chord(chord, layout, f"keys[{number}]"))) for number, chord in enumerate(chords)]
+
+
+def concealed(params: dict[str, Any]) -> dict[str, Any]:
+    """What a task types as people may see it."""
+    return {name: VEIL for name in ("keys", "text") if params.get("no_log") and params.get(name)}
 
 
 def _chord(chord: str, layout: str, path: str) -> Iterator[str]:
