@@ -21,8 +21,8 @@ from ansible_collections.maqet.qemu.plugins.module_utils._host.paths import find
 
 _MODULES = "ansible_collections.maqet.qemu.plugins.modules"
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# What Ansible leaves beside a packed module while it writes it.
-_UNFINISHED = (".lock", "-part")
+# What Ansible, and what we, have beside a packed module while it is written.
+_UNFINISHED = (".lock", "-part", ".new")
 
 
 @contextmanager
