@@ -16,7 +16,7 @@ import sys
 import uuid
 from pathlib import Path
 
-from . import look
+from . import look, packed
 from .engine import reach
 
 CALLBACKS = Path(__file__).with_name("callbacks")
@@ -50,6 +50,7 @@ class Home:
         self._plays = 0
         for directory in (self.state, self.data, self.cache):
             directory.mkdir(parents=True)
+        packed.lend(self)
 
     @property
     def environment(self):
@@ -131,6 +132,7 @@ class Home:
 
     def close(self):
         """End every machine, however it is: nobody asks its guest."""
+        packed.give_back(self)
         for _try in range(50):
             pids = look.qemus(self.root)
             for pid in pids:
