@@ -37,16 +37,16 @@ def labs(root):
     """Whole playbooks and the engine alone; the lab grows from one size to the next, and its guests do nothing."""
     home = Home(f"{root}/labs")
     kernel = _halting(f"{root}/kernel")
-    figures, engine = [], {}
+    figures, tasks, engine = [], {}, {}
     try:
         for count in LABS:
             lab = lab_of(home, "idle", count, boot={"kernel": kernel})
             apply(home, lab)
             _await_quiet()
             play = task("maqet_lab", definition=lab)
-            plays, pings, engine[count] = [], [], []
+            plays, pings, tasks[count], engine[count] = [], [], [], []
             for _round in range(ROUNDS):
-                plays.append(timed(lambda play=play: _settled(home.play(play))))
+                plays.append(timed(lambda play=play, count=count: tasks[count].append(_settled(home.play(play)))))
                 pings.append(timed(lambda: home.play(task("ansible.builtin.ping"))))
                 engine[count].append(timed(lambda lab=lab: _unchanged(apply(home, lab))))
             figures.append(seconds(f"playbook, lab of {count}, nothing to do", plays, "ping playbook", pings, 1.5 if count == MEASURED else None))
@@ -55,7 +55,7 @@ def labs(root):
         apply(home, lab, state="absent", force=True)
     finally:
         home.close()
-    return [*figures, *_slope(engine)]
+    return [*figures, *_slope(tasks, engine)]
 
 
 def _halting(path):
@@ -65,8 +65,10 @@ def _halting(path):
 
 
 def _settled(result):
+    """Seconds of the task."""
     if result["failed"] or result["changed"]:
         raise SystemExit(f"the lab failed or changed something: {result.get('msg') or result.get('summary')}")
+    return result["seconds"]
 
 
 def _unchanged(done):
@@ -74,12 +76,13 @@ def _unchanged(done):
         raise SystemExit("something was to do")
 
 
-def _slope(engine):
+def _slope(tasks, engine):
     figures = [seconds(f"engine, lab of {count}, nothing to do", spent) for count, spent in engine.items()]
     few, many = statistics.median(engine[MEASURED]), statistics.median(engine[max(LABS)])
     each = (many - few) / (max(LABS) - MEASURED)
     figures.append(seconds("engine, each machine with nothing to do", [each], limit=5))
-    return [*figures, seconds(f"engine, lab of {max(LABS)}", engine[max(LABS)], f"lab of {MEASURED}", engine[MEASURED], 2.3)]
+    figures.append(seconds(f"engine, lab of {max(LABS)}", engine[max(LABS)], f"lab of {MEASURED}", engine[MEASURED]))
+    return [*figures, seconds(f"task, lab of {max(LABS)}", tasks[max(LABS)], f"lab of {MEASURED}", tasks[MEASURED], 2.3)]
 
 
 def _await_quiet():

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from .._plan.network import NetworkRecord
 from .._plan.record import Record
 from .paths import Paths
 
-T = TypeVar("T", Record, NetworkRecord)
+if TYPE_CHECKING:
+    from .._plan.network import NetworkRecord
+
+T = TypeVar("T", Record, "NetworkRecord")
 
 
 class Twins:
@@ -31,6 +33,8 @@ class Twins:
 
     def networks(self, names: list[str] | None = None) -> dict[str, NetworkRecord]:
         """Records of networks whose ``network.json`` can be read."""
+        from .._plan.network import NetworkRecord
+
         return self._read(NetworkRecord, self._paths.networks, "network", names)
 
     def _read(self, kind: type[T], parent: str, word: str, names: list[str] | None) -> dict[str, T]:
