@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._engine import Engine
-from ._errors import MachineError
+from ._errors import MachineError, SpecError
 from ._host.deadline import Deadline
 from ._host.gate import Gate
 from ._outcome import Outcome
@@ -21,6 +21,7 @@ from ._plan.lab import LabTask, before, check_owner, chosen, kind_of, misplaced
 from ._spec.lab import Lab, LabMachine, allot, compile_lab, neighbours
 
 if TYPE_CHECKING:
+    from ._host.host import Host
     from ._plan.network import NetworkWish
     from ._plan.record import Record
 
@@ -83,13 +84,39 @@ def run_lab(definition: dict[str, Any], task: LabTask, *, engine: Engine | None 
     return asyncio.run(run.run())
 
 
+def recall(definition: dict[str, Any], host: Host) -> dict[str, dict[str, str]]:
+    """The addresses that the lab's cards have had on this host, by network."""
+    lab = compile_lab(definition)
+    return known_addresses(host, lab, host.store.load(list(lab.machines)))
+
+
+def known_addresses(host: Host, lab: Lab, records: dict[str, Record]) -> dict[str, dict[str, str]]:
+    """The same of a compiled lab; empty where no network has a subnet."""
+    if not any(network.subnet for network in lab.networks.values()):
+        return {}
+    stored = host.store.networks(list(lab.networks))
+    return {name: {**_worn(cards, records), **(stored[name].addresses if name in stored else {})} for name, cards in lab.addresses.items()}
+
+
+def _worn(cards: Iterable[str], records: dict[str, Record]) -> dict[str, str]:
+    """The addresses that these cards, ``<machine>/<nic>``, were declared with last."""
+    worn = {}
+    for card in cards:
+        name, _slash, nic = card.partition("/")
+        declared = records[name].raw.get("nics", ()) if name in records else ()
+        address = next((item.get("address") for item in declared if item["name"] == nic), None)
+        if address:
+            worn[card] = address.partition("/")[0]
+    return worn
+
+
 class _Run:
     def __init__(self, engine: Engine, definition: dict[str, Any], task: LabTask, *, check: bool) -> None:
         self.engine, self.host, self.task, self.check = engine, engine.host, task, check
         self.host.keeps = not check
         lab = compile_lab(definition)
         self.records: dict[str, Record] = self.host.store.load(list(lab.machines))
-        self.lab = self._addressed(lab)
+        self.lab = self._addressed(lab, known_addresses(self.host, lab, self.records))
         if any(name not in self.records or self.records[name].raw != machine.raw for name, machine in self.lab.machines.items()):
             from ._spec.lab_check import check_lab
 
@@ -101,24 +128,12 @@ class _Run:
         self.waits = before(lab, task.state)
         self.ends: dict[str, asyncio.Future[str]] = {}
 
-    def _addressed(self, lab: Lab) -> Lab:
-        """With addresses for the cards that name none: those that they have had since they came."""
-        if not any(network.subnet for network in lab.networks.values()):
-            return lab
-        stored = self.host.store.networks(list(lab.networks))
-        known = {name: {**self._worn(cards), **(stored[name].addresses if name in stored else {})} for name, cards in lab.addresses.items()}
-        return allot(lab, known)
-
-    def _worn(self, cards: Iterable[str]) -> dict[str, str]:
-        """The addresses that these cards, ``<machine>/<nic>``, were declared with last."""
-        worn = {}
-        for card in cards:
-            name, _slash, nic = card.partition("/")
-            declared = self.records[name].raw.get("nics", ()) if name in self.records else ()
-            address = next((item.get("address") for item in declared if item["name"] == nic), None)
-            if address:
-                worn[card] = address.partition("/")[0]
-        return worn
+    def _addressed(self, lab: Lab, known: dict[str, dict[str, str]]) -> Lab:
+        """With addresses for the cards that name none: those that they have had since they came, or that all hosts of a network were told."""
+        if self.task.span is None and (linked := [network for network in lab.networks.values() if network.links]):
+            raise SpecError(f"networks.{linked[0].key}.links", "joins hosts, and no machine names one", hint="Leave it out, or add host to machines")
+        told = {name: part["addresses"] for name, part in (self.task.span or {}).items() if "addresses" in part}
+        return allot(lab, {**known, **told}) if known or told else lab
 
     def _warn(self) -> list[str]:
         new = [machine for name, machine in self.lab.machines.items() if name in self.chosen and name not in self.records and self.task.has(machine)]
@@ -248,6 +263,7 @@ class _Run:
 
         wishes, hosts = [], neighbours(self.lab)
         for network in switches:
+            part = (self.task.span or {}).get(network.name, {})
             wishes.append(
                 NetworkWish(
                     name=network.name,
@@ -256,8 +272,9 @@ class _Run:
                     subnet=network.subnet,
                     gateway=network.gateway,
                     dns=network.dns,
-                    uplink=network.uplink,
-                    links=network.links if self.task.links is None else self.task.links.get(network.name, {}),
+                    uplink=part.get("uplink", network.uplink),
+                    links=part.get("links", {}),
+                    is_center=part.get("is_center", False),
                     addresses=self.lab.addresses.get(network.name, {}),
                     hosts=hosts.get(network.name, {}),
                     supervisor=self.task.supervisor,
@@ -303,4 +320,4 @@ def _networks_of(machine: LabMachine) -> list[str]:
     return [nic["switch"] for nic in machine.raw.get("nics", ()) if nic.get("switch")]
 
 
-__all__ = ["LabOutcome", "LabTask", "Member", "run_lab"]
+__all__ = ["LabOutcome", "LabTask", "Member", "recall", "run_lab"]

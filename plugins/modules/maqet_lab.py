@@ -100,10 +100,16 @@ options:
       - The machines of this host whose turn it is, when those on other hosts depend on some and others on those.
     type: list
     elements: str
-  links:
+  span:
     description:
-      - Which switches of other hosts those of this one are joined to, by network.
+      - By network whose machines are on several hosts, what was decided for all of them. The addresses of its cards, whether other switches
+        are linked to that of this host, and if not, to which it is linked and whether it has a way outside.
     type: dict
+  recall:
+    description:
+      - Only tell which addresses the lab's cards have had on this host.
+    type: bool
+    default: false
   progress:
     description:
       - The file that is told what is being done, while the module runs.
@@ -246,7 +252,7 @@ networks:
 from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine
 from ansible_collections.maqet.qemu.plugins.module_utils._host.progress import Teller
 from ansible_collections.maqet.qemu.plugins.module_utils._host.room import affordable
-from ansible_collections.maqet.qemu.plugins.module_utils._lab import LabOutcome, LabTask, run_lab
+from ansible_collections.maqet.qemu.plugins.module_utils._lab import LabOutcome, LabTask, recall, run_lab
 from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, diff, run
 from ansible_collections.maqet.qemu.plugins.module_utils._outcome import Outcome
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import failure, summary
@@ -266,7 +272,8 @@ ARGUMENTS = {
     "hosts": {"type": "list", "elements": "str"},
     "elsewhere": {"type": "dict", "default": {}},
     "wave": {"type": "list", "elements": "str"},
-    "links": {"type": "dict"},
+    "span": {"type": "dict"},
+    "recall": {"type": "bool", "default": False},
     "progress": {"type": "path"},
 }
 
@@ -274,6 +281,8 @@ ARGUMENTS = {
 def work(module: Module, check: bool) -> dict:
     params = module.params
     hide_secrets(module)
+    if params["recall"]:
+        return {"addresses": recall(params["definition"], Engine().host)}
     task = LabTask(
         state=params["state"],
         prune=params["prune"],
@@ -281,7 +290,7 @@ def work(module: Module, check: bool) -> dict:
         hosts=None if params["hosts"] is None else tuple(params["hosts"]),
         elsewhere=params["elsewhere"],
         wave=None if params["wave"] is None else tuple(params["wave"]),
-        links=params["links"],
+        span=params["span"],
         on_restart_needed=params["on_restart_needed"],
         timeout=params["timeout"],
         shutdown_timeout=params["shutdown_timeout"],

@@ -6,9 +6,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import failure, summary
+
+
+class Lost(NamedTuple):
+    """A host that did nothing: why, and the error's kind."""
+
+    why: str
+    kind: str
+
+
+def refusal(results: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """The one answer of all hosts, where each refuses the task in the same words: it is the task that is wrong."""
+    refused = [result for result in results.values() if result.get("failed") and "vms" not in result and not result.get("unreachable")]
+    return refused[0] if len(refused) == len(results) and len({str(result.get("msg")) for result in refused}) == 1 else None
 
 
 class Merged:
@@ -21,19 +34,22 @@ class Merged:
         self.networks: dict[str, dict[str, Any]] = {}
         self.diffs: list[Any] = []
         self.warnings: list[Any] = []
-        self.lost: dict[str, str] = {}
+        self.lost: dict[str, Lost] = {}
+        self._told: set[tuple[str, str]] = set()
 
     def add(self, host: str, names: list[str], result: dict[str, Any]) -> None:
         """
         :param names: the machines whose turn it was.
         """
-        self.warnings += result.get("warnings") or []
+        self.warnings += [words for words in result.get("warnings") or [] if words not in self.warnings]
         if "vms" not in result:
-            self._lose(host, names, result)
+            self.lose(host, result)
+            for name in names:
+                self.fail(name, host)
             return
         self.changed = self.changed or bool(result.get("changed"))
         self.planned = self.planned or bool(result.get("planned"))
-        self.diffs += [part for part in result.get("diff") or () if not _is_summary(part, self.lab)]
+        self._add_diffs(host, result)
         self.ends.update(result.get("ends") or {})
         for name, vm in result["vms"].items():
             known = self.vms.get(name)
@@ -44,19 +60,28 @@ class Merged:
             if key not in self.networks or self.networks[key]["result"] == "unchanged":
                 self.networks[key] = {**network, "host": host or None}
 
-    def _lose(self, host: str, names: list[str], result: dict[str, Any]) -> None:
-        """The host did nothing: it cannot be reached, or refused the task."""
-        kind = "UnreachableError" if result.get("unreachable") else "HostError"
-        said = str(result.get("msg") or "it does not say why").strip().removeprefix("Task failed: ")
-        self.lost[host] = f"{host or 'the host of the task'} {'cannot be reached' if result.get('unreachable') else 'failed'}: {said}"
-        for name in names:
-            self.fail(name, host, kind)
+    def _add_diffs(self, host: str, result: dict[str, Any]) -> None:
+        """Without those that this host has told before: what a turn only plans, the next one plans again."""
+        whose, known = "", set(self._told)
+        for part in result.get("diff") or ():
+            whose = part.get("before_header", whose)
+            if (host, whose) not in known and not _is_summary(part, self.lab):
+                self.diffs.append(part)
+                self._told.add((host, whose))
 
-    def fail(self, name: str, host: str, kind: str = "HostError") -> None:
+    def lose(self, host: str, result: dict[str, Any]) -> None:
+        """The host did nothing: it cannot be reached, or refused the task."""
+        said = str(result.get("msg") or "it does not say why").strip().removeprefix("Task failed: ")
+        what = "cannot be reached" if result.get("unreachable") else "failed"
+        kind = "UnreachableError" if result.get("unreachable") else "HostError"
+        self.lost[host] = Lost(f"{host or 'the host of the task'} {what}: {said}", kind)
+
+    def fail(self, name: str, host: str) -> None:
         """One on a host that was lost."""
-        error = {"msg": self.lost[host], "error": kind, "hint": ""}
+        why, kind = self.lost[host]
+        error = {"msg": why, "error": kind, "hint": ""}
         self.vms[name] = {"result": "failed", "actions": [], "pending_restart": [], "vm": {}, "ready": None, "addresses": [], "skipped": None, "error": error}
-        self.vms[name]["host"], self.ends[name] = host or None, self.lost[host]
+        self.vms[name]["host"], self.ends[name] = host or None, why
 
     def result(self, order: list[str]) -> dict[str, Any]:
         """As the module's own."""
@@ -72,7 +97,7 @@ class Merged:
             "warnings": self.warnings,
         }
         result["diff"] = [*self.diffs, {"prepared": f"{self.lab}: {said}\n"}] if self.diffs else []
-        lost = [why for host, why in self.lost.items() if not any(vm["host"] == (host or None) for vm in vms.values())]
+        lost = [why for host, (why, _kind) in self.lost.items() if not any(vm["host"] == (host or None) for vm in vms.values())]
         words = "\n".join(filter(None, (failure(self.lab, vms, self.networks), *lost)))
         return {**result, "failed": True, "msg": words} if words else result
 

@@ -12,19 +12,20 @@ from typing import Any
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import chosen, waves
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab import compile_lab
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab_network import LabNetwork
 from ansible_collections.maqet.qemu.plugins.plugin_utils._lab_result import Merged
+from ansible_collections.maqet.qemu.plugins.plugin_utils._lab_span import Spans, Ways
 
 
 class LabRun:
     """
     :param arguments: the task's.
     :param here: the inventory's name of the host where the task runs; hostvars: of all hosts.
+    :param is_local: the play's connection is ``local``; become: the task becomes another user.
     :raises SpecError: the lab is wrong, or names a host that the inventory has not.
     """
 
-    def __init__(self, arguments: dict[str, Any], *, here: str, hostvars: Any) -> None:
-        self.lab, self._here, self._hostvars = compile_lab(arguments["definition"]), here, hostvars
+    def __init__(self, arguments: dict[str, Any], *, here: str, hostvars: Any, is_local: bool = False, become: bool = False) -> None:
+        self.lab, self._here = compile_lab(arguments["definition"]), here
         self.hosts = list(dict.fromkeys(self._place(host) for host in self.lab.hosts))
         for host in filter(None, self.hosts):
             if host not in hostvars:
@@ -36,10 +37,10 @@ class LabRun:
         if not limit and (arguments.get("prune") or state == "absent"):
             self._visit_all()
         self._merged, self._turn = Merged(self.lab.name), {}  # type: Merged, dict[str, list[str]]
-        self._links: dict[str, dict[str, Any]] = {}
-        for network in self.lab.networks.values():
-            if network.driver in ("switch", "hub") and state != "absent":
-                self._join(network)
+        self._spans = Spans(self.lab, here, Ways(hostvars, here=here, is_local=is_local, become=become))
+        self._is_absent = state == "absent"
+        if state in ("started", "present"):
+            self._spans.join()
 
     @property
     def is_here_alone(self) -> bool:
@@ -60,6 +61,17 @@ class LabRun:
             if not any(host in wave for wave in self._waves):
                 self._waves[0][host] = []
 
+    def questions(self) -> dict[str, dict[str, Any]]:
+        """More arguments of the module by host, where hosts must be asked first which addresses they know; :meth:`hear` takes the results."""
+        hosts = [] if self._is_absent else self._spans.unsettled()
+        return {self._place(host): {"hosts": list(self.names_of(self._place(host))), "recall": True} for host in hosts}
+
+    def hear(self, results: dict[str, dict[str, Any]]) -> None:
+        for host, result in results.items():
+            if "addresses" not in result:
+                self._merged.lose(host, result)
+        self._spans.settle({host or self._here: result["addresses"] for host, result in results.items() if "addresses" in result})
+
     def turns(self) -> Iterator[dict[str, dict[str, Any]]]:
         """More arguments of the module by host, for each run side by side; :meth:`add` takes the results before the next."""
         for wave in self._waves:
@@ -70,7 +82,7 @@ class LabRun:
             if self._turn:
                 ends = dict(self._merged.ends)
                 yield {
-                    host: {"hosts": list(self.names_of(host)), "wave": names, "elsewhere": ends, "links": self._links.get(host, {})}
+                    host: {"hosts": list(self.names_of(host)), "wave": names, "elsewhere": ends, "span": self._spans.part(host or self._here)}
                     for host, names in self._turn.items()
                 }
 
@@ -80,29 +92,3 @@ class LabRun:
 
     def result(self) -> dict[str, Any]:
         return self._merged.result(list(self.lab.machines))
-
-    def _join(self, network: LabNetwork) -> None:
-        """The network's switches to that of the first host that others can reach."""
-        hosts = list(dict.fromkeys(self._place(host) for host in network.hosts))
-        if len(hosts) < 2:
-            return
-        said = {self._place(host): way for host, way in network.links.items()}
-        ways = {host: said.get(host) or self._destination(host) for host in hosts}
-        center = next((host for host in hosts if ways[host]), None)
-        if center is None:
-            names = [host or self._here for host in hosts]
-            hint = f"Say how ssh reaches one of them: links: {{{names[0]}: {{ssh: user@address}}}}"
-            raise SpecError(f"networks.{network.key}.links", f"the inventory has no address for ssh of {', '.join(names)}", hint=hint)
-        for host in hosts:
-            if host != center:
-                self._links.setdefault(host, {})[network.name] = {center or self._here: ways[center]}
-
-    def _destination(self, host: str) -> dict[str, Any]:
-        """How ssh reaches a host, as the inventory has it; empty where that says no address."""
-        known = self._hostvars[host or self._here]
-        kind = str(known.get("ansible_connection") or "ssh").rpartition(".")[2]
-        if kind not in ("ssh", "smart", "paramiko", "paramiko_ssh"):
-            return {}
-        user, port = known.get("ansible_user"), known.get("ansible_port")
-        place = str(known.get("ansible_host") or host or self._here)
-        return {"ssh": f"{user}@{place}" if user else place, **({"options": {"Port": str(port)}} if port else {})}

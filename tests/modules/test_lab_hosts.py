@@ -86,6 +86,35 @@ def test_machines_of_several_hosts(home, name, hypervisors):
     assert not gone.get("failed") and machines(home, "hv1") == machines(home, "hv2") == []
 
 
+def test_hosts_decide_addresses_together(home, name, hypervisors):
+    """hv2 comes later, and of itself would give ci the address that web-2 has had on hv1."""
+    card = {"nics": [{"name": "lan", "network": "lan"}]}
+    early = {"lab": name, "networks": {"lan": {"driver": "mcast", "subnet": "10.40.0.0/28"}}, "vms": {"web": {"host": "hv1", "count": 4, **card}}}
+    late = {**early, "vms": {**early["vms"], "ci": {"host": "hv2", "count": 8, **card}}}
+    first, plan, second, again = home.play(
+        lab(early, state="present"),
+        lab(late, state="present", check=True),
+        lab(json.dumps(late), state="present"),  # as a variable of the command line is
+        lab(late, state="present"),
+        **hypervisors,
+    )
+    assert not first["failed"] and not second["failed"] and not again["changed"], second
+    addresses = [vm["addresses"] for vm in second["vms"].values()]
+    assert [vm["addresses"] for vm in plan["vms"].values()] == addresses and len({address for (address,) in addresses}) == 12
+    assert all(second["vms"][machine]["addresses"] == vm["addresses"] for machine, vm in first["vms"].items())
+    assert {vm["host"] for vm in second["vms"].values()} == {"hv1", "hv2"}
+
+
+def test_a_task_that_is_wrong_fails_once(home, name, hypervisors):
+    definition = {"lab": name, "defaults": {"memory": "much", "host": "hv1"}, "vms": {"a": {"count": 3}, "b": {"host": "hv2"}}}
+    wrong, misspelt = home.play(lab(definition), lab({**definition, "defaults": {"host": "hv1"}}, limti=["a"]), **hypervisors)
+    assert wrong["failed"] and wrong["msg"].count("memory") == 1 and "vms" not in wrong
+    assert "limti" in misspelt["msg"] and misspelt["msg"].count("limti") == 1
+    partly = {"lab": name, "vms": {"a": {}, "b": {"host": "hv2"}}}
+    twice = home.end(home.begin_book([{"hosts": "hv1,hv2", "gather_facts": False, "tasks": [lab(partly)]}], **hypervisors))
+    assert all(result["failed"] and "run_once" in result["msg"] for result in twice)
+
+
 def left(began):
     """Files of progress that were made since then."""
     return [path for path in Path("/tmp").glob("maqet-*") if re.fullmatch("maqet-[0-9a-f]{32}", path.name) and path.stat().st_mtime > began]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
+from ansible_collections.maqet.qemu.plugins.plugin_utils._lab_result import Merged, refusal
 from ansible_collections.maqet.qemu.plugins.plugin_utils._lab_run import LabRun
 
 HOSTS = {
@@ -90,23 +91,130 @@ def test_a_host_that_the_inventory_has_not():
         run({"db": {"host": "hv9"}})
 
 
-def links(networks, *hosts, **arguments):
-    vms = {f"m{number}": {"host": host, "nics": [{"name": "lan", "network": "lan"}]} for number, host in enumerate(hosts)}
-    return {host: more["links"] for host, more in next(run(vms, networks, **arguments).turns()).items()}
+CARD = {"nics": [{"name": "lan", "network": "lan"}]}
 
 
-def test_switches_are_joined_to_that_of_the_first_host_that_has_an_address():
-    assert links({"lan": {}}, "hv1") == {"hv1": {}}
-    to_hv1 = {"x-lan": {"hv1": {"ssh": "ann@10.0.0.1", "options": {"Port": "2222"}}}}
-    assert links({"lan": {}}, "hv1", "hv2") == {"hv1": {}, "hv2": to_hv1}
-    assert links({"lan": {}}, "localhost", "hv1", "hv2") == {"": to_hv1, "hv1": {}, "hv2": to_hv1}
+def spans(networks, *hosts, here=None, known=None, **arguments):
+    """What each host is told of the network lan in the first turn; ``known``: more of the inventory."""
+    vms = {f"m{number}": {"host": host, **CARD} for number, host in enumerate(hosts)}
+    lab = LabRun(
+        {"definition": {"lab": "x", "vms": vms, "networks": networks}, **arguments}, here="localhost", hostvars={**HOSTS, **(known or {})}, **(here or {})
+    )
+    return {host: more["span"].get("x-lan", {}) for host, more in next(lab.turns()).items()}
+
+
+TO_HV1 = {"hv1": {"ssh": "ann@10.0.0.1", "options": {"Port": "2222"}}}
+CENTER, JOINED = {"is_center": True}, {"links": TO_HV1, "uplink": "none"}
+
+
+def test_switches_are_joined_to_one_which_alone_has_an_uplink():
+    assert spans({"lan": {}}, "hv1") == {"hv1": {}}
+    assert spans({"lan": {"uplink": "nat"}}, "hv1", "hv2") == {"hv1": CENTER, "hv2": JOINED}
+    assert spans({"lan": {}}, "localhost", "hv1", "hv2") == {"": JOINED, "hv1": CENTER, "hv2": JOINED}
+    assert spans({"lan": {"driver": "mcast"}}, "hv1", "hv2") == {"hv1": {}, "hv2": {}}
+
+
+def test_the_file_s_order_does_not_turn_links_round():
+    """Else a host that is not visited this time would keep a link that leads back."""
+    assert spans({"lan": {}}, "hv2", "hv1") == spans({"lan": {}}, "hv1", "hv2")
+    only = spans({"lan": {}}, "hv2", "hv1", limit=["m0"])
+    assert only == {"hv2": JOINED}
+
+
+def test_links_say_which_host_is_reached_and_how():
     said = {"lan": {"links": {"localhost": {"ssh": "me@desk"}}}}
-    assert links(said, "", "hv2") == {"": {}, "hv2": {"x-lan": {"localhost": {"ssh": "me@desk"}}}}
-    assert links({"lan": {"driver": "mcast"}}, "hv1", "hv2") == {"hv1": {}, "hv2": {}}
+    assert spans(said, "", "hv2") == {"": CENTER, "hv2": {"links": {"localhost": {"ssh": "me@desk"}}, "uplink": "none"}}
+    assert spans({"lan": {"links": {"hv2": {"ssh": "two"}}}}, "hv1", "hv2")["hv2"] == CENTER
+    with pytest.raises(SpecError, match=r"networks\.lan\.links: 'hv3' is no host of this lab") as caught:
+        spans({"lan": {"links": {"hv3": {"ssh": "me@far"}}}}, "hv1", "hv2")
+    assert "hv2" in caught.value.hint or "hv1" in caught.value.hint
+
+
+ASTRAY = [
+    {"ansible_host": "127.0.0.1"},
+    {"ansible_host": "LOCALHOST"},
+    {"ansible_host": "::1"},
+    {"ansible_become": True, "ansible_host": "10.0.0.9"},
+    {"ansible_connection": "local"},
+]
+
+
+@pytest.mark.parametrize("known", ASTRAY, ids=str)
+def test_ways_that_lead_others_astray_are_none(known):
+    assert spans({"lan": {}}, "a", "hv1", known={"a": known}) == {"a": JOINED, "hv1": CENTER}
 
 
 def test_hosts_that_no_other_can_reach():
-    HOSTS["here"] = {"ansible_connection": "local"}
+    here = {"here": {"ansible_connection": "local"}}
     with pytest.raises(SpecError, match=r"networks\.lan\.links: .* no address for ssh of localhost, here"):
-        links({"lan": {}}, "localhost", "here")
-    assert links({"lan": {}}, "localhost", "here", state="absent") == {"": {}, "here": {}}
+        spans({"lan": {}}, "localhost", "here", known=here)
+    with pytest.raises(SpecError, match=r"no address for ssh of hv1, hv2"):
+        spans({"lan": {}}, "hv1", "hv2", here={"become": True})
+    assert spans({"lan": {}}, "localhost", "hv1", known={"localhost": {}}, here={"is_local": True}) == {"": JOINED, "hv1": CENTER}
+    for state in ("absent", "stopped"):
+        assert spans({"lan": {}}, "localhost", "here", known=here, state=state) == {"": {}, "here": {}}
+
+
+LAN = {"lan": {"subnet": "10.10.0.0/24"}}
+
+
+def asked(vms, told, **arguments):
+    """The addresses that each host is told, after those that hosts knew."""
+    lab = run(vms, LAN, **arguments)
+    questions = lab.questions()
+    assert sorted(questions) == sorted(told), questions
+    assert all(more["recall"] for more in questions.values())
+    lab.hear(told)
+    return {host: more["span"]["x-lan"]["addresses"] for host, more in next(lab.turns()).items() if "x-lan" in more["span"]}
+
+
+def knows(**cards):
+    return {"addresses": {"x-lan": {f"x-{name}/lan": address for name, address in cards.items()}}}
+
+
+def test_one_plan_of_addresses_for_all_hosts():
+    """Names whose first places are the same one: hv1 knows web-2's, hv2 is new."""
+    vms = {"web": {"count": 2, "host": "hv1", **CARD}, "ci": {"host": "hv2", **CARD}}
+    one, other = asked(vms, {"hv1": knows(**{"web-2": "10.10.0.203"}), "hv2": knows()}).values()
+    assert one == other and one["x-web-2/lan"] == "10.10.0.203" and len(set(one.values())) == 3
+
+
+def test_of_its_own_machines_a_host_knows_best():
+    vms = {"a": {"host": "hv1", **CARD}, "b": {"host": "hv2", **CARD}, "c": {"host": "hv2", **CARD}}
+    told = asked(vms, {"hv1": knows(a="10.10.0.5", b="10.10.0.6"), "hv2": knows(a="10.10.0.9", b="10.10.0.7", c="10.10.0.5")})["hv1"]
+    assert told["x-a/lan"] == "10.10.0.5" and told["x-b/lan"] == "10.10.0.7" and told["x-c/lan"] not in ("10.10.0.5", "10.10.0.7")
+
+
+def test_nobody_is_asked_where_all_is_said():
+    seat = {"nics": [{"name": "lan", "network": "lan", "address": "10.10.0.9"}]}
+    both = {"a": {"host": "hv1", **seat}, "b": {"host": "hv2", "nics": [{**seat["nics"][0], "address": "10.10.0.8"}]}}
+    lab = run(both, LAN)
+    assert lab.questions() == {} and next(lab.turns())["hv2"]["span"]["x-lan"]["addresses"] == {"x-a/lan": "10.10.0.9", "x-b/lan": "10.10.0.8"}
+    alone = {"a": {"host": "hv1", **CARD}, "b": {"host": "hv2"}}
+    assert run(alone, LAN).questions() == {} and run({**alone, "b": {"host": "hv2", **CARD}}, LAN, state="absent").questions() == {}
+
+
+def test_a_host_that_cannot_be_asked_is_lost():
+    lab = run({"a": {"host": "hv1", **CARD}, "b": {"host": "hv2", **CARD}}, LAN)
+    lab.questions()
+    lab.hear({"hv1": {"unreachable": True, "msg": "no route"}, "hv2": knows(a="10.10.0.77")})
+    assert played(lab) == [{"hv2": ["x-b"]}]
+    result = lab.result()
+    assert result["failed"] and result["msg"].count("hv1 cannot be reached: no route") == 1
+    assert result["vms"]["x-a"]["error"]["error"] == "UnreachableError"
+
+
+def test_one_answer_where_all_refuse():
+    no = {"failed": True, "msg": "x: memory: 'much' is no size"}
+    assert refusal({"hv1": no, "hv2": dict(no)}) == no
+    for other in ({**no, "msg": "x: other"}, {"failed": True, "unreachable": True, "msg": no["msg"]}, {"changed": False}, {**no, "vms": {}}):
+        assert refusal({"hv1": no, "hv2": other}) is None
+
+
+def test_what_two_turns_plan_is_told_once():
+    merged = Merged("x")
+    network = [{"before_header": "x-lan", "before": "", "after": "a"}, {"prepared": "actions: 1"}]
+    machines = [[{"before_header": f"x-{name}", "before": "", "after": "m"}, {"prepared": "actions: 2"}] for name in ("db", "front")]
+    for part in machines:
+        merged.add("hv1", [], {"vms": {}, "networks": {}, "warnings": ["slow"], "diff": [*network, *part, {"prepared": "x: 2 to create\n"}]})
+    assert merged.diffs == [*network, *machines[0], *machines[1]] and merged.warnings == ["slow"]

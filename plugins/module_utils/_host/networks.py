@@ -98,7 +98,7 @@ async def _change(task: _Task, old: NetworkRecord | None, new: NetworkRecord | N
     steps = make_network_plan(wish, old, new, seen._replace(users=users_of(host, wish.name)))
     outcome.before = _shown(old, seen)
     if new and wish.state != "absent":
-        _preflight(host, new)
+        _preflight(host, new, joined=bool(wish.links) or wish.is_center)
         host.planned.update({new.name: new} if task.check else {})
         outcome.after = _shown(new, None)
     outcome.actions = [{"action": step.action, "summary": step.summary(), **step.details()} for step in steps]
@@ -198,8 +198,9 @@ def users_of(host: Host, name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _preflight(host: Host, new: NetworkRecord) -> None:
+def _preflight(host: Host, new: NetworkRecord, *, joined: bool) -> None:
     """
+    :param joined: it is to be one segment with switches of other hosts.
     :raises HostError: naming what the network needs and this host has not.
     """
     programs.find_programs(new)
@@ -208,7 +209,7 @@ def _preflight(host: Host, new: NetworkRecord) -> None:
             f"the paths of the switch's sockets are longer than {SOCKET_PATH_MAX} bytes: {new.run_dir}/vde{_CLIENT}",
             hint="Use a shorter XDG_RUNTIME_DIR (or TMPDIR, where there is no runtime directory)",
         )
-    if new.medium == "hub" and new.declared["links"]:
+    if new.medium == "hub" and joined:
         raise HostError("links: a hub cannot be linked to other hosts", hint="Install vde_switch on them (vde-switch and vdeplug on Debian), or use one host")
     if new.supervisor == "systemd":
         host.supervisor(new)  # type: ignore[arg-type]

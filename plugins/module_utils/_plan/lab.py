@@ -36,7 +36,8 @@ class LabTask(NamedTuple):
     :param hosts: what the lab file calls this host ("" where a machine names none); None: all machines are this host's.
     :param elsewhere: what became of machines of other hosts, and of other waves, before: "" is ready, else why it is not.
     :param wave: names of the machines whose turn it is; None: of all. See :func:`waves`.
-    :param links: by network's name, which other hosts' switches its switch here is joined to; None: what the lab file says.
+    :param span: of networks that are on several hosts, by name, what was decided for all: ``addresses`` of their cards, ``is_center``,
+        ``links`` and ``uplink`` of this host's switch. None: the lab is this host's alone.
     """
 
     state: str = "started"
@@ -45,7 +46,7 @@ class LabTask(NamedTuple):
     hosts: tuple[str, ...] | None = None
     elsewhere: dict[str, str] = {}
     wave: tuple[str, ...] | None = None
-    links: dict[str, Any] | None = None
+    span: dict[str, dict[str, Any]] | None = None
     on_restart_needed: str = "defer"
     timeout: float = 60
     shutdown_timeout: float = 60

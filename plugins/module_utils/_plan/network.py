@@ -75,7 +75,8 @@ class NetworkWish(NamedTuple):
 
     :param addresses, hosts: see :class:`NetworkRecord`.
     :param state: ``started`` or ``absent``; leaving: machines that the same task removes.
-    :param links: switches of other hosts that this one is joined to, by peer: ``{ssh: destination, options: {ssh's own}}``.
+    :param links: switches of other hosts that this one is joined to, by peer: ``{ssh: destination, options: {ssh's own}}``;
+        is_center: others are joined to this one.
     """
 
     name: str
@@ -88,6 +89,7 @@ class NetworkWish(NamedTuple):
     addresses: dict[str, str] = {}
     hosts: dict[str, str] = {}
     links: dict[str, dict[str, Any]] = {}
+    is_center: bool = False
     state: str = "started"
     supervisor: str = "auto"
     timeout: float = 60

@@ -23,6 +23,14 @@ _SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,reso
 _SSH = {"BatchMode": "yes", "ServerAliveInterval": "5", "ServerAliveCountMax": "3", "ConnectTimeout": "10", "ControlPath": "none"}
 
 
+# A switch that is linked to another takes no link itself: that might be a circle, in which frames go round for ever. It also ends
+# a link that leads to its own beginning.
+_STAR = (
+    'for p in "$d/{name}"/link-*.pid; do if test -e "$p" && kill -0 "$(cat "$p")" 2>/dev/null; then l=${{p##*/link-}};'
+    ' echo "the switch there is linked to ${{l%.pid}} itself: links lead from all hosts to one" >&2; exit 1; fi; done;'
+)
+
+
 class Program(NamedTuple):
     """
     :param argv: its first word is a bare name; parts: what a hub's QEMU is told later too.
@@ -108,6 +116,6 @@ def _link(run_dir: str, link: dict[str, Any]) -> list[str]:
     name = run_dir.rpartition("/")[2]
     # As find_runtime() of that host's _host/paths.py does.
     place = 'r=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; d=$r/maqet; test -d "$r" || d=${TMPDIR:-/tmp}/maqet-$(id -u)'
-    there = f'{place}; exec vde_plug "$d/{name}/vde"'
+    there = f'{place}; {_STAR.format(name=name)} exec vde_plug "$d/{name}/vde"'
     options = [word for key, value in {**_SSH, **link.get("options", {})}.items() for word in ("-o", f"{key}={value}")]
     return ["dpipe", "vde_plug", f"{run_dir}/vde", "=", "ssh", "-T", *options, "--", link["ssh"], f"exec sh -c {shlex.quote(there)}"]
