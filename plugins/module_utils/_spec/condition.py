@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 from .._errors import SpecError
 from .forward import forwards
 from .option import Option, argument_spec, json_schema
+from .said import said
+from .taken import TYPES, taken
+from .values import check_values
 
 # One item of `ready`: one of the kinds, and a timeout beside it.
 OPTIONS = (
@@ -51,6 +54,7 @@ OPTIONS = (
 STATUSES = ("running", "paused", "stopped", "suspended", "shutdown", "io-error", "internal-error", "guest-panicked", "watchdog")
 ANY_STATUS = (replace(OPTIONS[0], choices=STATUSES), *OPTIONS[1:])
 KINDS = tuple(option.name for option in OPTIONS if option.name != "timeout")
+_KNOWN = {option.name: option for option in OPTIONS}
 _SHORT = {option.name: option.short for option in OPTIONS if option.short}
 _BY_AGENT = ("agent", "command", "address")
 # Networks on which the host reaches the guest itself.
@@ -99,17 +103,23 @@ def _condition(item: dict[str, Any]) -> Condition:
 
 
 def typed(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What a task gave, where a template makes texts of numbers and Ansible writes down what was left out."""
-    return [{option.name: _typed(option, item[option.name]) for option in OPTIONS if item.get(option.name) is not None} for item in items]
+    """As they were given, where a template makes texts of numbers and Ansible writes down what was left out. What cannot be taken
+    stays as it is: :func:`check_conditions` says what is wrong with it."""
+    return [{name: _typed(_KNOWN[name], value) if name in _KNOWN else value for name, value in item.items() if value is not None} for item in items]
 
 
 def _typed(option: Option, value: Any) -> Any:
-    if not option.short:
+    if option.type == "list":  # a text is taken for none: it would be cut at its commas
+        return [str(item) if type(item) in (int, float) else item for item in value] if isinstance(value, list) else value
+    if option.type == "str" or type(value) in TYPES.get(option.type, ()):
         return value
-    from .taken import taken
-
-    whole = taken(value if isinstance(value, dict) else {option.short: value}, argument_spec(option.options), option.name)
-    return whole if isinstance(value, dict) else whole[option.short]
+    try:
+        if not option.short:
+            return taken({option.name: value}, argument_spec((option,)))[option.name]
+        whole = taken(value if isinstance(value, dict) else {option.short: value}, argument_spec(option.options))
+    except SpecError:
+        return value
+    return {name: item for name, item in whole.items() if item is not None} if isinstance(value, dict) else whole[option.short]
 
 
 def check_conditions(items: Any, path: str, options: tuple[Option, ...] = OPTIONS) -> None:
@@ -117,19 +127,13 @@ def check_conditions(items: Any, path: str, options: tuple[Option, ...] = OPTION
     :param options: of one item.
     :raises SpecError: at ``<path>[<number>]``: an unknown kind, none or two of them, a wrong value.
     """
-    from .validate import validate
-
     if not isinstance(items, (list, tuple)):
-        raise SpecError(path, f"{items!r} is not a list", hint="Use a list of conditions, such as [{agent: true}]")
+        raise SpecError(path, f"{said(items)} is not a list", hint="Use a list of conditions, such as [{agent: true}]")
     for number, item in enumerate(items):
         here = f"{path}[{number}]"
         if not isinstance(item, dict):
-            raise SpecError(here, f"{item!r} is not a dictionary", hint="Use one of the conditions, such as {agent: true}")
-        try:
-            validate(options, item)
-        except SpecError as exc:
-            inner = exc.data["path"]
-            raise SpecError(f"{here}.{inner}", exc.message[len(inner) + 2 :], hint=exc.hint) from exc
+            raise SpecError(here, f"{said(item)} is not a dictionary", hint="Use one of the conditions, such as {agent: true}")
+        check_values(options, item, here)
         for where, why, hint in _mistakes(item):
             raise SpecError(f"{here}.{where}" if where else here, why, hint=hint)
 
@@ -149,10 +153,10 @@ def _mistakes(item: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     port = item.get("port")
     if isinstance(port, dict) and port.get("from") == "guest" and port.get("address"):
         yield "port.address", "is the way from the host, and from says guest", "Leave one of them out"
-    for name in ("serial", "screen"):
+    for name in (name for name in ("serial", "screen") if item.get(name)):
         try:
-            re.compile(item.get(name) or "")
-        except re.error as exc:
+            re.compile(item[name])
+        except (re.error, OverflowError, RecursionError) as exc:
             yield name, f"{item[name]!r} is no regular expression: {exc}", "In YAML write it in single quotes"
 
 

@@ -21,6 +21,7 @@ from .name import NAME_EXPECTS, NAME_PATTERN
 from .taken import taken
 
 READY_TIMEOUT = 300.0
+_TIMES = ("ready_timeout", "timeout", "shutdown_timeout")
 
 
 class LabMachine(NamedTuple):
@@ -84,6 +85,7 @@ def compile_lab(definition: dict[str, Any]) -> Lab:
     if "lab" not in file:
         raise SpecError("lab", "is missing", hint="Name the lab, such as lab: shop")
     name = _check_name("lab", file["lab"], file["lab"])
+    _check_waiting(file)
     networks = {key: network_of(name, key, network) for key, network in file.get("networks", {}).items()}
     check_overlaps(networks)
     vms = {key: _Vm(file, key) for key in file.get("vms", {})}
@@ -97,6 +99,27 @@ def compile_lab(definition: dict[str, Any]) -> Lab:
                 raise SpecError(f"vms.{key}", f"is called {machine.name}, as one of vms.{other} is", hint="Give it another key or name")
             machines[machine.name] = machine
     return Lab(name, machines, *cards.done(), tuple(dict.fromkeys(vm.own.get("host", "") for vm in vms.values())))
+
+
+def places(file: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where the file says what machines are: the path of each place, and what is there."""
+    yield "defaults", file.get("defaults") or {}
+    for place in ("profiles", "vms"):
+        for name, source in (file.get(place) or {}).items():
+            yield f"{place}.{name}", source
+
+
+def _check_waiting(file: dict[str, Any]) -> None:
+    """What is stored with no machine: that a machine is as it was says nothing of it."""
+    for path, source in places(file):
+        for name in _TIMES:
+            if source.get(name) is not None and source[name] < 0:
+                raise SpecError(f"{path}.{name}", f"{source[name]:g} is not allowed", hint="Use seconds")
+        if source.get("ready"):
+            from .condition import check_conditions, typed
+
+            source["ready"] = typed(source["ready"])
+            check_conditions(source["ready"], f"{path}.ready")
 
 
 def allot(lab: Lab, known: dict[str, dict[str, str]]) -> Lab:

@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from . import lab_arguments
-from .condition import check_conditions
 from .declaration import OPTIONS
+from .lab import places
 from .lab_options import LAB
 from .option import normalize
 from .taken import taken
@@ -25,9 +24,8 @@ def check_lab(definition: dict[str, Any]) -> None:
     """
     file = _said(taken(definition, lab_arguments.LAB))
     validate(LAB, file)
-    for path, source in _sources(file):
+    for path, source in places(file):
         normalize(OPTIONS, source, path)
-        check_conditions(source.get("ready", []), f"{path}.ready")
 
 
 def _said(value: Any) -> Any:
@@ -35,10 +33,3 @@ def _said(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _said(item) for key, item in value.items() if item is not None}
     return [_said(item) for item in value] if isinstance(value, list) else value
-
-
-def _sources(file: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield "defaults", file.get("defaults", {})
-    for place in ("profiles", "vms"):
-        for name, source in file.get(place, {}).items():
-            yield f"{place}.{name}", source

@@ -11,7 +11,8 @@ from typing import Any
 from .._errors import SpecError
 from .arguments import VEILED
 
-_WORDS = {"dict": "a dictionary", "list": "a list", "bool": "a boolean, true or false", "int": "an integer", "float": "a number", "str": "a text"}
+WORDS = {"dict": "a dictionary", "list": "a list", "bool": "a boolean, true or false", "int": "an integer", "float": "a number", "str": "a text"}
+TYPES: dict[str, tuple[type, ...]] = {"dict": (dict,), "list": (list,), "bool": (bool,), "int": (int,), "float": (float, int), "str": (str,)}
 _LABELS = ("name", "id", "guest")
 
 
@@ -67,7 +68,7 @@ def _item(item: Any, argument: dict[str, Any], path: str, here: bool) -> Any:
 
 
 def _converted(value: Any, kind: str, path: str) -> Any:
-    if kind == "raw" or (kind in _TYPES and type(value) in _TYPES[kind]):
+    if kind == "raw" or (kind in TYPES and type(value) in TYPES[kind]):
         return value
     from ansible.module_utils.common import validation
 
@@ -79,11 +80,8 @@ def _converted(value: Any, kind: str, path: str) -> Any:
         raise _mistaken(path, value, kind) from None
 
 
-_TYPES: dict[str, tuple[type, ...]] = {"dict": (dict,), "list": (list,), "bool": (bool,), "int": (int,), "float": (float, int), "str": (str,)}
-
-
 def _mistaken(path: str, value: Any, kind: str) -> SpecError:
-    words = _WORDS.get(kind, "a path")
+    words = WORDS.get(kind, "a path")
     if any(name in path for name in (*VEILED, "password")):
         return SpecError(path, "is not allowed as it is", hint=f"Use {words}")
     from .image import shown
