@@ -272,6 +272,6 @@ def _candidates(card: str, subnet: Any) -> Iterator[str]:
     room = _room(subnet)
     low, high = (2 if room > 4 else 0), (room - GUESTS if room > 2 * GUESTS else room)
     start = int(hashlib.sha256(card.encode()).hexdigest()[:12], 16)
-    places = [low + (start + step) % (room - low) for step in range(min(room - low, _NEAR))]
+    places = (low + (start + step) % (room - low) for step in range(min(room - low, _NEAR)))
     yield from (_nth(subnet, place) for place in places if place < high)
     yield from (_nth(subnet, place) for place in (*range(low, room), *range(low)))
