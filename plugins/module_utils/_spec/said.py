@@ -11,8 +11,10 @@ from typing import Any
 
 def said(value: Any) -> str:
     """A list or a dictionary is named and not shown: what is in it may be a password."""
-    if isinstance(value, (dict, list)):
-        return "a dictionary" if isinstance(value, dict) else "a list"
+    if isinstance(value, dict):
+        return "a dictionary"
+    if isinstance(value, (list, tuple, set)):
+        return "a list"
     from .image import shown
 
     return shown(repr(value))

@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .._errors import SpecError
 from .arguments import VEILED
+from .said import said
 
 WORDS = {"dict": "a dictionary", "list": "a list", "bool": "a boolean, true or false", "int": "an integer", "float": "a number", "str": "a text"}
 TYPES: dict[str, tuple[type, ...]] = {"dict": (dict,), "list": (list,), "bool": (bool,), "int": (int,), "float": (float, int), "str": (str,)}
+_VEILED = (*VEILED, "password", "objects", "devices", "extra_args")
 _LABELS = ("name", "id", "guest")
 
 
@@ -53,7 +56,7 @@ def _value(value: Any, argument: dict[str, Any], path: str, here: bool) -> Any:
 
 
 def _label(item: Any, position: int) -> Any:
-    return next((item[key] for key in _LABELS if key in item), position) if isinstance(item, dict) else position
+    return next((item[key] for key in _LABELS if isinstance(item.get(key), (str, int))), position) if isinstance(item, dict) else position
 
 
 def _item(item: Any, argument: dict[str, Any], path: str, here: bool) -> Any:
@@ -61,8 +64,8 @@ def _item(item: Any, argument: dict[str, Any], path: str, here: bool) -> Any:
     item = _converted(item, argument.get("elements", "str"), path)
     if not inner:
         return item
-    for name, said in inner.items():
-        if said.get("required") and item.get(name) is None:
+    for name, about in inner.items():
+        if about.get("required") and item.get(name) is None:
             raise SpecError(f"{path}.{name}", "is missing", hint=f"Add {name}")
     return taken(item, inner, path, here=here)
 
@@ -82,8 +85,8 @@ def _converted(value: Any, kind: str, path: str) -> Any:
 
 def _mistaken(path: str, value: Any, kind: str) -> SpecError:
     words = WORDS.get(kind, "a path")
-    if any(name in path for name in (*VEILED, "password")):
+    if not isinstance(value, (dict, list)) and any(name in path for name in _VEILED):
         return SpecError(path, "is not allowed as it is", hint=f"Use {words}")
-    from .image import shown
-
-    return SpecError(path, f"{shown(repr(value))} is not {words}", hint=f"Use {words}")
+    # In a text in the place of options may be any of them.
+    is_whole = kind == "dict" and isinstance(value, str) and not re.match(r"[\w.-]{1,63}\Z", value)
+    return SpecError(path, f"{'a text' if is_whole else said(value)} is not {words}", hint=f"Use {words}")

@@ -13,6 +13,7 @@ from typing import Any
 from .._errors import HostError, SpecError
 from .image import shown
 from .option import Option, json_schema
+from .said import said
 
 _TYPES = {"object": "a dictionary", "array": "a list", "boolean": "a boolean, true or false", "integer": "an integer", "number": "a number", "string": "a text"}
 
@@ -57,13 +58,13 @@ def _explain(error: Any, raw: Any) -> SpecError:
     if error.schema.get("writeOnly"):
         return SpecError(path, "is not allowed as it is", hint=f"Use {allowed or 'a text'}")
     if error.validator == "enum":
-        return SpecError(path, f"{shown(repr(value))} is not allowed", hint=f"Use one of {', '.join(rule)}")
+        return SpecError(path, f"{said(value)} is not allowed", hint=f"Use one of {', '.join(rule)}")
     if error.validator == "type":
         kinds = " or ".join(_TYPES[kind] for kind in ([rule] if isinstance(rule, str) else rule))
-        return SpecError(path, f"{shown(repr(value))} is not {kinds}", hint=f"Use {allowed or kinds}")
+        return SpecError(path, f"{said(value)} is not {kinds}", hint=f"Use {allowed or kinds}")
     if error.validator in ("pattern", "minimum", "maximum") and allowed:
-        return SpecError(path, f"{shown(repr(value))} is not allowed", hint=f"Use {allowed}")
-    return SpecError(path, shown(error.message))
+        return SpecError(path, f"{said(value)} is not allowed", hint=f"Use {allowed}")
+    return SpecError(path, f"{said(value)} is not allowed" if isinstance(value, (dict, list)) else shown(error.message))
 
 
 def _path(words: Any, raw: Any) -> str:
