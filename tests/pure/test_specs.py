@@ -10,9 +10,11 @@ from dataclasses import asdict
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.record import Record
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.declaration import OPTIONS, blueprint, declare
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.given import given
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.merge import merge
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import argument_spec, walk
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.part import command_line
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.service import unit_properties
@@ -63,6 +65,11 @@ def test_ansible_takes_the_same(case):
     result = ArgumentSpecValidator(argument_spec(OPTIONS)).validate(case["given"])
     assert result.error_messages == []
     assert declare(given(result.validated_parameters)) == declare(case["given"])
+
+
+def test_an_element_is_known_by_a_text():
+    with pytest.raises(SpecError, match=r"objects\.id: a list is not a text"):
+        merge({"objects": [{"id": "y"}]}, {"objects": [{"id": ["x"]}]})
 
 
 def test_every_option_is_in_a_case():

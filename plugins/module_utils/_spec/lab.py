@@ -21,6 +21,8 @@ from .name import NAME_EXPECTS, NAME_PATTERN
 from .taken import taken
 
 READY_TIMEOUT = 300.0
+# Of one key: a typing error is not to fill the memory with machines' names.
+MOST = 10000
 _TIMES = ("ready_timeout", "timeout", "shutdown_timeout")
 
 
@@ -188,8 +190,8 @@ class _Vm:
         count, self._whole = self.own.get("count"), whole
         if count is None:
             return [whole]
-        if count < 0:
-            raise SpecError(f"{path}.count", f"{count} is not allowed", hint="Use how many there are, from 0")
+        if not 0 <= count <= MOST:
+            raise SpecError(f"{path}.count", f"{count} is not allowed", hint=f"Use how many there are, from 0 to {MOST}")
         return [_check_name(f"{path}.count", self.key, f"{whole}-{number}") for number in range(1, count + 1)]
 
     def machines(self, cards: Cards, depends_on: tuple[str, ...]) -> Iterator[LabMachine]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import declaration, image
+from .lab import MOST
 from .name import NAME_EXPECTS, NAME_PATTERN
 from .option import Option
 
@@ -74,7 +75,7 @@ LAB = (
             *MACHINE,
             _PROFILE,
             _option("name", pattern=NAME_PATTERN, expects=NAME_EXPECTS),
-            _option("count", "int", minimum=0, expects="a whole number from 0"),
+            _option("count", "int", minimum=0, maximum=MOST, expects=f"a whole number from 0 to {MOST}"),
             _option("depends_on", "names"),
         ),
     ),

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._errors import SpecError
 from .arguments import KEYED
+from .said import said
 
 
 def merge(stored: dict[str, Any], raw: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """``raw`` over ``stored``: dicts deep, keyed lists by their keys, all else replaced."""
+    """``raw`` over ``stored``: dicts deep, keyed lists by their keys, all else replaced.
+
+    :raises SpecError: a key in such a list is itself a list or a dict.
+    """
     merged = dict(stored)
     for name, value in raw.items():
         before, here = merged.get(name), f"{path}{name}"
@@ -29,7 +34,11 @@ def _merge_keyed(stored: list[dict[str, Any]], raw: list[dict[str, Any]], path: 
     keys = KEYED[path].items()
 
     def key(element: dict[str, Any]) -> tuple[Any, ...]:
-        return tuple(element.get(name, default) for name, default in keys)
+        words = tuple(element.get(name, default) for name, default in keys)
+        for (name, _default), word in zip(keys, words):
+            if isinstance(word, (dict, list)):
+                raise SpecError(f"{path}.{name}", f"{said(word)} is not a text", hint="Use a text")
+        return words
 
     elements = {key(element): element for element in stored}
     for element in raw:

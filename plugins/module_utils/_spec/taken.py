@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 from .._errors import SpecError
@@ -63,6 +64,8 @@ def _item(item: Any, argument: dict[str, Any], path: str, here: bool) -> Any:
     inner = argument.get("options")
     item = _converted(item, argument.get("elements", "str"), path)
     if not inner:
+        if isinstance(item, dict) and isinstance(item.get("id"), (dict, list)):  # by which such elements are known
+            raise _mistaken(f"{path}.id", item["id"], "str")
         return item
     for name, about in inner.items():
         if about.get("required") and item.get(name) is None:
@@ -71,16 +74,24 @@ def _item(item: Any, argument: dict[str, Any], path: str, here: bool) -> Any:
 
 
 def _converted(value: Any, kind: str, path: str) -> Any:
-    if kind == "raw" or (kind in TYPES and type(value) in TYPES[kind]):
+    if kind == "raw" or (kind in TYPES and kind != "float" and type(value) in TYPES[kind]):
         return value
     from ansible.module_utils.common import validation
 
     try:
         if kind in ("str", "path") and isinstance(value, (dict, list)):
             raise TypeError
-        return getattr(validation, f"check_type_{kind}")(value)
-    except (TypeError, ValueError):
+        result = value if type(value) in TYPES.get(kind, ()) else getattr(validation, f"check_type_{kind}")(value)
+        if kind == "float" and not is_finite(result):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
         raise _mistaken(path, value, kind) from None
+    return result
+
+
+def is_finite(number: float) -> bool:
+    """Whether it is a number to reckon with: neither endless nor too large for a float."""
+    return abs(number) <= sys.float_info.max
 
 
 def _mistaken(path: str, value: Any, kind: str) -> SpecError:

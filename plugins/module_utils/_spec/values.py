@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 from .._errors import SpecError
 from .option import Option
 from .said import said
-from .taken import TYPES, WORDS
+from .taken import TYPES, WORDS, is_finite
 
 
 def check_values(options: tuple[Option, ...], raw: dict[str, Any], path: str) -> None:
@@ -54,5 +53,5 @@ def _check(option: Option, value: Any, path: str) -> None:
 def _is_within(option: Option, value: Any) -> bool:
     if option.type in ("int", "float"):
         low, high = option.minimum, option.maximum
-        return math.isfinite(value) and (low is None or low <= value) and (high is None or value <= high)
+        return is_finite(value) and (low is None or low <= value) and (high is None or value <= high)
     return not option.pattern or bool(re.search(rf"{option.pattern}(?!\n)", value))
