@@ -22,6 +22,7 @@ from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab import allot,
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab_check import check_lab
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab_options import LAB
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.option import walk
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.subnet import dhcp_start
 from ansible_collections.maqet.qemu.tests.cases.data import load
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,6 +122,30 @@ def test_a_subnet_can_be_full():
     lab = allot(on("10.0.0.0/29", "abcd", uplink="nat"), {})
     assert sorted(lab.addresses["a-lan"].values()) == [f"10.0.0.{number}" for number in range(3, 7)]
     assert sorted(allot(on("10.0.0.0/30", "ab"), {}).addresses["a-lan"].values()) == ["10.0.0.1", "10.0.0.2"]
+    for subnet, router, other in (("10.0.0.0/30", "10.0.0.1", "10.0.0.2"), ("10.0.0.0/31", "10.0.0.0", "10.0.0.1")):
+        lab = allot(on(subnet, "a", addresses=[("r", router)], gateway=router), {})
+        assert lab.addresses["a-lan"] == {"a-a/lan": other, "a-r/lan": router}
+
+
+@pytest.mark.parametrize(("subnet", "count"), [("10.0.0.0/24", 200), ("10.0.0.0/27", 13), ("10.0.0.0/28", 5), ("10.0.0.0/29", 1)])
+def test_dhcp_has_addresses_of_its_own(subnet, count):
+    """As long as there are others; those that machines have already stay theirs."""
+    lab = on(subnet, [f"m{number}" for number in range(count)], uplink="nat")
+    start = ipaddress.ip_address(dhcp_start(subnet))
+    assert all(ipaddress.ip_address(address) < start for address in allot(lab, {}).addresses["a-lan"].values())
+    before = {"a-m0/lan": str(start)}
+    assert allot(lab, {"a-lan": before}).addresses["a-lan"]["a-m0/lan"] == str(start)
+
+
+def test_name_servers_keep_their_addresses():
+    lab = on("10.0.0.0/29", "abcde", dns=["10.0.0.3", "10.9.9.9"])
+    assert "10.0.0.3" not in allot(lab, {}).addresses["a-lan"].values()
+    # Unless a machine has it: by the file, or since before the file said so.
+    lab = allot(on("10.0.0.0/29", "abcde", addresses=[("n", "10.0.0.3")], dns=["10.0.0.3"]), {})
+    assert lab.addresses["a-lan"]["a-n/lan"] == "10.0.0.3"
+    assert allot(on("10.0.0.0/29", "abc", dns=["10.0.0.3"]), {"a-lan": {"a-b/lan": "10.0.0.3"}}).addresses["a-lan"]["a-b/lan"] == "10.0.0.3"
+    six = on("fd00::/125", "abcdef", dns=["fd00:0::3"])
+    assert "fd00::3" not in allot(six, {}).addresses["a-lan"].values()
 
 
 def test_one_way_out():

@@ -10,6 +10,7 @@ import ipaddress
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import RefusedError, StateError
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.network import NetworkRecord, NetworkSeen, NetworkWish, is_settled, make_network_plan
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.program import uplink_parts
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.subnet import dhcp_start, dns_of, gateway_of
 from ansible_collections.maqet.qemu.tests.cases.data import load
 
@@ -58,3 +59,29 @@ def test_every_program_names_its_sockets():
 def test_the_uplinks_places_are_the_subnets(subnet):
     places = [ipaddress.ip_address(place) for place in (gateway_of(subnet), dns_of(subnet), dhcp_start(subnet))]
     assert sorted(set(places)) == places and all(place in ipaddress.ip_network(subnet) for place in places)
+
+
+DHCP = [  # subnet, what is taken there, the first of the sixteen
+    ("10.1.0.0/24", [], "10.1.0.239"),
+    ("10.1.0.0/24", ["10.1.0.254", "10.1.0.2"], "10.1.0.238"),
+    ("10.1.0.0/24", ["10.1.0.239", "10.1.0.2"], "10.1.0.223"),
+    ("10.1.0.0/24", ["10.1.0.250", "10.1.0.240"], "10.1.0.224"),
+    ("10.1.0.0/27", ["10.1.0.20", "10.1.0.2"], "10.1.0.4"),
+    ("10.1.0.0/28", ["10.1.0.1", "10.1.0.2"], "10.1.0.8"),
+    ("10.1.0.0/29", ["10.1.0.4", "10.1.0.2"], "10.1.0.5"),
+    ("10.1.0.0/29", ["10.1.0.5", "10.1.0.4"], "10.1.0.6"),
+]
+
+
+@pytest.mark.parametrize(("subnet", "taken", "start"), DHCP, ids=str)
+def test_dhcp_gives_nobody_the_gateways_address(subnet, taken, start):
+    assert dhcp_start(subnet, *taken) == start
+
+
+def test_an_uplink_answers_where_guests_are_told():
+    """Also where the gateway is at the name server's usual place."""
+    declared = {"subnet": "fd00::/64", "gateway": "fd00::2", "dns": "fd00::3"}
+    backend = next(iter(uplink_parts(declared))).value
+    assert (backend["ipv6-host"], backend["ipv6-dns"]) == ("fd00::2", "fd00::3")
+    backend = next(iter(uplink_parts({"subnet": "10.1.0.0/24", "gateway": "10.1.0.254", "dns": "10.9.0.1"}))).value
+    assert (backend["host"], backend["dns"], backend["dhcpstart"]) == ("10.1.0.254", "10.1.0.2", "10.1.0.238")

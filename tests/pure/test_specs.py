@@ -72,6 +72,15 @@ def test_an_element_is_known_by_a_text():
         merge({"objects": [{"id": "y"}]}, {"objects": [{"id": ["x"]}]})
 
 
+@pytest.mark.parametrize(
+    "card", [{"address": "fec0::5%eth0"}, {"address": "fec0::5", "dns": ["fe80::1%eth0"]}, {"address": "fec0::5", "gateway": "fe80::1%2"}], ids=str
+)
+def test_an_address_has_no_zone(card):
+    """It would be the name of an interface of one host."""
+    with pytest.raises(SpecError, match=r"nics\[l\].*%.* is no "):
+        declare({"arch": "x86_64", "nics": [{"name": "l", **card}]})
+
+
 def test_every_option_is_in_a_case():
     covered = set().union(*(option_paths(case["given"]) for case in spec_cases()))
     assert {path for path, option in walk(OPTIONS)} - covered == set()

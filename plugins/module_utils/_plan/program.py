@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .._spec.part import Part, command_line
-from .._spec.subnet import dhcp_start, dns_of, gateway_of
+from .._spec.subnet import dhcp_start, dns_of, gateway_of, parse_address, parse_subnet
 
 SWITCH, UPLINK = "switch", "uplink"
 # Any QEMU of this host, whatever it emulates: there is no machine in it.
@@ -92,23 +92,22 @@ def uplink_parts(declared: dict[str, Any]) -> Iterator[Part]:
     """QEMU's user-mode network as the router of the subnet; machines without an address ask its DHCP."""
     subnet = declared["subnet"]
     backend: dict[str, Any] = {"type": "user", "id": UPLINK}
+    if subnet:
+        said = declared["dns"] if isinstance(declared["dns"], str) else next(iter(declared["dns"] or ()), "")
+        gateway, dns = gateway_of(subnet, declared["gateway"]), _inside(subnet, said)
     if ":" in subnet:
         prefix, _slash, length = subnet.partition("/")
         backend.update({"ipv4": False, "ipv6": True, "ipv6-prefix": prefix, "ipv6-prefixlen": int(length)})
-        backend.update({"ipv6-host": gateway_of(subnet, declared["gateway"]), "ipv6-dns": dns_of(subnet)})
+        backend.update({"ipv6-host": gateway, "ipv6-dns": dns})
     elif subnet:
-        dns = declared["dns"] if isinstance(declared["dns"], str) else next(iter(declared["dns"] or ()), "")
-        gateway = gateway_of(subnet, declared["gateway"])
-        backend.update(net=subnet, host=gateway, dns=_inside(subnet, dns), dhcpstart=dhcp_start(subnet))
+        backend.update(net=subnet, host=gateway, dns=dns, dhcpstart=dhcp_start(subnet, gateway, dns))
     yield Part("netdev", backend)
     yield Part("netdev", {"type": "hubport", "id": "uplink-port", "hubid": 0, "netdev": UPLINK})
 
 
 def _inside(subnet: str, dns: str) -> str:
     """A name server elsewhere is reached through the uplink: its own has its usual place then."""
-    import ipaddress
-
-    return dns if dns and ipaddress.ip_address(dns) in ipaddress.ip_network(subnet) else dns_of(subnet)
+    return dns if dns and parse_address(dns) in parse_subnet(subnet) else dns_of(subnet)
 
 
 def _link(run_dir: str, link: dict[str, Any]) -> list[str]:

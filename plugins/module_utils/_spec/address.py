@@ -11,6 +11,7 @@ from typing import Any
 
 from .._errors import SpecError
 from .option import Option
+from .subnet import parse_address
 
 # QEMU's user-mode network: its subnet, its gateway, its name server (QEMU's default addresses; the guest has no say in them).
 _USER = {4: ("10.0.2.0/24", "10.0.2.2", "10.0.2.3"), 6: ("fec0::/64", "fec0::2", "fec0::3")}
@@ -33,7 +34,7 @@ def check(name: str, nic: dict[str, Any]) -> Iterator[SpecError]:
         return
     user = nic["network"] == "user"
     try:
-        if "/" not in nic["address"] and not user:
+        if ("/" not in nic["address"] and not user) or "%" in nic["address"]:
             raise ValueError
         own = ipaddress.ip_interface(static(nic)["address"])
     except ValueError:
@@ -50,13 +51,11 @@ def check(name: str, nic: dict[str, Any]) -> Iterator[SpecError]:
 
 def _check_others(path: str, nic: dict[str, Any], subnet: Any) -> Iterator[SpecError]:
     """The router, which is in the card's own network, and the name servers."""
-    import ipaddress
-
     for key, value in [("gateway", nic["gateway"]), *(("dns", word) for word in nic["dns"])]:
         if not value:
             continue
         try:
-            other = ipaddress.ip_address(value)
+            other = parse_address(value)
         except ValueError:
             yield SpecError(f"{path}.{key}", f"{value!r} is no IP address", hint="Such as 192.168.7.1")
             continue

@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .._errors import SpecError
 from .name import NAME_EXPECTS, NAME_PATTERN
-from .subnet import GUESTS
+from .subnet import GUESTS, dhcp_start, first, is_host, nth, parse_address, parse_subnet, room
 
 # What a card's network may be that is none of the lab's.
 WORDS = ("user", "passt", "bridge", "tap")
@@ -77,27 +76,48 @@ def _with_subnet(network: LabNetwork, given: dict[str, Any], path: str) -> LabNe
             if given.get(option):
                 raise SpecError(f"{path}.{option}", "is used only together with subnet", hint="Add subnet, or leave it out and let DHCP say it")
         return network
-    import ipaddress
-
-    try:
-        subnet = _subnet(given["subnet"])
-    except ValueError as exc:
-        wide = isinstance(exc, ipaddress.NetmaskValueError) or "host bits" not in str(exc)
-        near = "10.10.0.0/24" if wide else str(ipaddress.ip_interface(given["subnet"]).network)
-        raise SpecError(f"{path}.subnet", f"{given['subnet']!r} is no network with its prefix", hint=f"Such as {near}") from None
+    subnet = _subnet(f"{path}.subnet", given["subnet"])
     servers = tuple(given.get("dns") or ())
     for server in servers:
         _address(f"{path}.dns", server)
-    gateway = str(_address(f"{path}.gateway", given["gateway"])) if "gateway" in given else ""
-    if gateway and ipaddress.ip_address(gateway) not in subnet:
-        raise SpecError(f"{path}.gateway", f"{gateway} is not in {subnet}, the subnet", hint=f"Use one of it, such as {_nth(subnet, 0)}")
+    gateway = _gateway(f"{path}.gateway", given["gateway"], subnet) if "gateway" in given else ""
     dns = ""
     if network.uplink == "nat":
-        gateway = gateway or _nth(subnet, 0)
-        dns = _nth(subnet, 1) if gateway != _nth(subnet, 1) else _nth(subnet, 2)
-        if _room(subnet) < 4:
-            raise SpecError(f"{path}.subnet", f"{subnet} has no room for an uplink", hint="Use a larger one, such as 10.10.0.0/24")
+        _check_uplink(f"{path}.subnet", subnet)
+        gateway = gateway or nth(subnet, 0)
+        dns = nth(subnet, 1) if gateway != nth(subnet, 1) else nth(subnet, 2)
     return network._replace(subnet=str(subnet), gateway=gateway, dns=dns, servers=servers or ((dns,) if dns else ()))
+
+
+def _subnet(path: str, text: str) -> Any:
+    import ipaddress
+
+    try:
+        subnet = parse_subnet(text)
+    except ValueError as exc:
+        wide = isinstance(exc, ipaddress.NetmaskValueError) or "host bits" not in str(exc)
+        near = "10.10.0.0/24" if wide else str(ipaddress.ip_interface(text).network)
+        raise SpecError(path, f"{text!r} is no network with its prefix", hint=f"Such as {near}") from None
+    if subnet.is_loopback or subnet.is_multicast:
+        what = "loopback" if subnet.is_loopback else "multicast"
+        raise SpecError(path, f"{subnet} is for {what} alone", hint="Use private addresses, such as 10.10.0.0/24")
+    return subnet
+
+
+def _gateway(path: str, text: str, subnet: Any) -> str:
+    gateway = _address(path, text)
+    if gateway not in subnet:
+        raise SpecError(path, f"{gateway} is not in {subnet}, the subnet", hint=f"Use one of it, such as {nth(subnet, 0)}")
+    if not is_host(gateway, subnet):
+        raise SpecError(path, f"{gateway} is no host's address in {subnet}, the subnet", hint=f"Use another of it, such as {nth(subnet, 0)}")
+    return str(gateway)
+
+
+def _check_uplink(path: str, subnet: Any) -> None:
+    if room(subnet) < 4:
+        raise SpecError(path, f"{subnet} has no room for an uplink", hint="Use a larger one, such as 10.10.0.0/24")
+    if subnet.prefixlen < 4:  # QEMU has none
+        raise SpecError(path, f"{subnet} is too large for an uplink: its prefix is less than /4", hint="Use a smaller one, such as 10.10.0.0/24")
 
 
 def check_overlaps(networks: dict[str, LabNetwork]) -> None:
@@ -107,7 +127,7 @@ def check_overlaps(networks: dict[str, LabNetwork]) -> None:
     before: list[LabNetwork] = []
     for network in (item for item in networks.values() if item.subnet):
         for other in before:
-            if _subnet(network.subnet).overlaps(_subnet(other.subnet)):
+            if parse_subnet(network.subnet).overlaps(parse_subnet(other.subnet)):
                 why = f"{network.subnet} overlaps with {other.subnet}, the subnet of networks.{other.key}"
                 raise SpecError(f"networks.{network.key}.subnet", why, hint="Give each network addresses of its own")
         before.append(network)
@@ -166,9 +186,11 @@ class Cards:
     def done(self) -> tuple[dict[str, LabNetwork], dict[str, dict[str, str]]]:
         """The networks by their whole names, and the addresses."""
         for network in (item for item in self.networks.values() if item.subnet):
-            cards, room = len(self.addresses[network.name]), _room(_subnet(network.subnet)) - len(_reserved(network))
-            if cards > room:
-                why = f"{network.subnet} has room for {room} cards, and there are {cards}"
+            addresses = self.addresses[network.name]
+            elsewhere = (_reserved(network) | _servers(network)) - set(addresses.values())
+            free = room(parse_subnet(network.subnet)) - len(elsewhere)
+            if len(addresses) > free:
+                why = f"{network.subnet} has room for {free} cards, and there are {len(addresses)}"
                 raise SpecError(f"networks.{network.key}.subnet", why, hint="Use a larger one, such as 10.10.0.0/16")
         return {item.name: item._replace(hosts=tuple(self._hosts[item.key])) for item in self.networks.values()}, self.addresses
 
@@ -189,24 +211,23 @@ def _group(name: str) -> str:
 
 
 def _address(path: str, text: str) -> Any:
-    import ipaddress
-
     try:
-        return ipaddress.ip_address(text)
+        return parse_address(text)
     except ValueError:
-        raise SpecError(path, f"{text!r} is no IP address", hint="Such as 10.10.0.1") from None
+        hint = f"Leave {text[text.index('%') :]} out, which is an interface of one host" if "%" in text else "Such as 10.10.0.1"
+        raise SpecError(path, f"{text!r} is no IP address", hint=hint) from None
 
 
 def _card_address(path: str, text: str, network: LabNetwork) -> str:
     """An address that the file gives a card, without its prefix."""
-    subnet, (plain, _slash, prefix) = _subnet(network.subnet), text.partition("/")
-    address, free = _address(path, plain), f"Use another of it, such as {_nth(subnet, 9)}"
+    subnet, (plain, _slash, prefix) = parse_subnet(network.subnet), text.partition("/")
+    address, free = _address(path, plain), f"Use another of it, such as {nth(subnet, 9)}"
     of_it = f"{subnet}, the subnet of networks.{network.key}"
     if address not in subnet:
         raise SpecError(path, f"{address} is not in {of_it}", hint=free)
     if prefix and prefix != str(subnet.prefixlen):
         raise SpecError(path, f"/{prefix} is not the prefix of {of_it}", hint="Leave the prefix out")
-    if not 0 <= int(address) - _first(subnet) < _room(subnet):
+    if not is_host(address, subnet):
         raise SpecError(path, f"{address} is no host's address in {of_it}", hint=free)
     if network.uplink == "nat" and str(address) in (network.gateway, network.dns):
         what = "gateway" if str(address) == network.gateway else "name server"
@@ -214,64 +235,50 @@ def _card_address(path: str, text: str, network: LabNetwork) -> str:
     return str(address)
 
 
-@lru_cache(maxsize=256)
-def _subnet(text: str) -> Any:
-    import ipaddress
-
-    if "/" not in text:
-        raise ValueError(text)
-    return ipaddress.ip_network(text)
-
-
-def _room(subnet: Any) -> int:
-    """How many hosts it has room for."""
-    hosts: int = subnet.num_addresses
-    if hosts <= 2:
-        return hosts
-    return hosts - (2 if subnet.version == 4 else 1)
-
-
-def _first(subnet: Any) -> int:
-    return int(subnet.network_address) + (1 if subnet.num_addresses > 2 else 0)
-
-
-def _nth(subnet: Any, position: int) -> str:
-    """The host's address at a position, counted from 0."""
-    return str(type(subnet.network_address)(_first(subnet) + min(position, _room(subnet) - 1)))
-
-
 def _reserved(network: LabNetwork) -> set[str]:
     return {network.gateway, network.dns} - {""}
+
+
+def _servers(network: LabNetwork) -> set[str]:
+    """The name servers of the file that are in the subnet."""
+    addresses = map(parse_address, network.servers)
+    return {str(address) for address in addresses if is_host(address, parse_subnet(network.subnet))}
 
 
 def allotted(network: LabNetwork, cards: dict[str, str], known: dict[str, str]) -> dict[str, str]:
     """Every card's address: those that the file says, those that were allotted before, and for each other the first free
     one from a place that its name gives."""
-    subnet = _subnet(network.subnet)
+    subnet = parse_subnet(network.subnet)
     addresses = dict(cards)
     taken = _reserved(network) | set(cards.values()) - {""}
     for card in sorted(card for card, address in cards.items() if not address and card in known):
-        if known[card] not in taken and _is_host(known[card], subnet):
+        if known[card] not in taken and is_host(parse_address(known[card]), subnet):
             addresses[card] = known[card]
             taken.add(known[card])
+    taken |= _servers(network)
+    late = _given_late(network)
     for card in sorted(card for card, address in addresses.items() if not address):
-        addresses[card] = next(address for address in _candidates(card, subnet) if address not in taken)
+        addresses[card] = next(address for address in _candidates(card, subnet, late) if address not in taken)
         taken.add(addresses[card])
     return addresses
 
 
-def _is_host(text: str, subnet: Any) -> bool:
-    import ipaddress
+def _given_late(network: LabNetwork) -> range:
+    """The places that an uplink gives to who asks it, or would: they come after all others."""
+    subnet = parse_subnet(network.subnet)
+    if network.uplink == "nat" and subnet.version == 4:
+        start = int(parse_address(dhcp_start(network.subnet, *_reserved(network)))) - first(subnet)
+        return range(start, min(start + GUESTS, room(subnet)))
+    return range(room(subnet) - GUESTS if room(subnet) > 2 * GUESTS else room(subnet), room(subnet))
 
-    address = ipaddress.ip_address(text)
-    return address.version == subnet.version and 0 <= int(address) - _first(subnet) < _room(subnet)
 
-
-def _candidates(card: str, subnet: Any) -> Iterator[str]:
-    """The first two are where an uplink would be, and from its last ones it gives to who asks it: they come last."""
-    room = _room(subnet)
-    low, high = (2 if room > 4 else 0), (room - GUESTS if room > 2 * GUESTS else room)
+def _candidates(card: str, subnet: Any, late: range) -> Iterator[str]:
+    """The first two are where an uplink would be: they come last."""
+    hosts = room(subnet)
+    low = 2 if hosts > 4 else 0
     start = int(hashlib.sha256(card.encode()).hexdigest()[:12], 16)
-    places = (low + (start + step) % (room - low) for step in range(min(room - low, _NEAR)))
-    yield from (_nth(subnet, place) for place in places if place < high)
-    yield from (_nth(subnet, place) for place in (*range(low, room), *range(low)))
+    near = (low + (start + step) % (hosts - low) for step in range(min(hosts - low, _NEAR)))
+    for places in (near, range(low, hosts)):
+        yield from (nth(subnet, place) for place in places if place not in late)
+    # An uplink gives the first of them first.
+    yield from (nth(subnet, place) for place in (*reversed(late), *range(low)))
