@@ -165,6 +165,16 @@ def test_names_in_the_lab():
     assert set(neighbours(allot(lab, {}))["a-l"]) == {"db", "big.example.com", "web-1", "web-2"}
 
 
+def test_a_name_is_the_keys_before_it_is_a_hostname():
+    """And a guest is also known as it can call itself."""
+    vms = {"old": {"name": "db"}, "db": {}, "n": {"name": "web", "count": 1}, "n-1": {}, "my_box": {}, "a_b": {}, "a-b": {"name": "the_box"}}
+    lab = allot(compile_lab({"lab": "a", "networks": {"l": {"subnet": "10.0.0.0/24"}}, "defaults": {"nics": [{"name": "l", "network": "l"}]}, "vms": vms}), {})
+    address = {card.partition("/")[0]: address for card, address in lab.addresses["a-l"].items()}
+    named = {"old": "db", "db": "a-db", "n-1": "a-n-1", "web-1": "web-1", "my_box": "a-my_box", "my-box": "a-my_box"}
+    named.update({"a_b": "a-a_b", "a-b": "the_box", "the_box": "the_box", "the-box": "the_box"})
+    assert neighbours(lab)["a-l"] == {word: address[name] for word, name in named.items()}
+
+
 def test_paths_are_of_the_hosts():
     """The controller merges files, and has another home."""
     merged = merge_definitions([{"lab": "a", "defaults": {"disks": [{"name": "r", "path": "~/d"}]}}, {"vms": {"m": None}}])

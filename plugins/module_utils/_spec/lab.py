@@ -154,15 +154,24 @@ def _addressed(machine: LabMachine, places: dict[str, tuple[LabNetwork, str]]) -
 
 
 def neighbours(lab: Lab) -> dict[str, dict[str, str]]:
-    """By network's name, the addresses of the machines on it by the names that others know them by: as the guest calls itself,
-    and as the file does."""
+    """By network's name, the addresses of the machines on it by the names that others know them by: as the file does, which is sure
+    to name one alone, and as the guest calls itself."""
     found: dict[str, dict[str, str]] = {name: {} for name in lab.addresses}
-    for name, cards in lab.addresses.items():
-        for card, address in cards.items():
-            machine = lab.machines[card.rpartition("/")[0]]
-            for word in (machine.hostname, machine.short):
-                found[name].setdefault(word, address)
+    cards = [(found[name], lab.machines[card.rpartition("/")[0]], address) for name, cards in lab.addresses.items() for card, address in cards.items()]
+    for known, machine, address in cards:
+        if machine.short == machine.key:
+            known.setdefault(machine.key, address)
+    for known, machine, address in cards:
+        known.setdefault(machine.short, address)
+    for known, machine, address in cards:
+        for word in (_told(machine.hostname), machine.hostname):
+            known.setdefault(word, address)
     return found
+
+
+def _told(hostname: str) -> str:
+    """As a guest can call itself."""
+    return re.sub("[^A-Za-z0-9.-]", "-", hostname).strip("-.")
 
 
 def _check_name(path: str, value: str, whole: str) -> str:
@@ -248,5 +257,4 @@ def _with_hostname(raw: dict[str, Any], hostname: str) -> dict[str, Any]:
     meta = cloud_init.get("meta_data", {})
     if not isinstance(meta, dict):
         return raw
-    valid = re.sub("[^A-Za-z0-9.-]", "-", hostname).strip("-.")
-    return {**raw, "cloud_init": {**cloud_init, "meta_data": {"local-hostname": valid, **meta}}}
+    return {**raw, "cloud_init": {**cloud_init, "meta_data": {"local-hostname": _told(hostname), **meta}}}

@@ -158,9 +158,36 @@ class Cards:
         self.places: dict[str, str] = {}
         self._hosts: dict[str, dict[str, None]] = {key: {} for key in networks}
         self._taken: dict[tuple[str, str], str] = {}
+        self._macs: dict[tuple[Any, ...], str] = {}
+        self._ports: dict[tuple[str, str, str], str] = {}
 
     def connect(self, card: dict[str, Any], owner: Owner) -> dict[str, Any]:
         """The card in a machine's own words."""
+        connected = self._connected(card, owner)
+        self._check_mac(connected, owner)
+        self._check_ports(connected, owner)
+        return connected
+
+    def _check_mac(self, card: dict[str, Any], owner: Owner) -> None:
+        """Two cards that hear each other have two MACs. ``card``: in a machine's own words."""
+        if card.get("mac") and card.get("network") in ("switch", "mcast", "bridge"):
+            where = {"switch": card.get("switch"), "mcast": card.get("mcast"), "bridge": (owner.host, card.get("interface"))}[card["network"]]
+            place = f"{owner.name}/{card['name']}"
+            other = self._macs.setdefault((card["network"], where, card["mac"].lower()), place)
+            if other != place:
+                path = owner.where(card["name"], "mac")
+                raise SpecError(path, f"{card['mac']} is the MAC of {other} too", hint="Give each its own, or leave it out")
+
+    def _check_ports(self, card: dict[str, Any], owner: Owner) -> None:
+        """A host's port leads to one machine, as ``_host/ports.py`` has it."""
+        for forward in card.get("forwards") or ():
+            protocol, port = forward.get("protocol") or "tcp", forward.get("host") or "auto"
+            other = self._ports.setdefault((owner.host, protocol, port), owner.name) if port != "auto" else owner.name
+            if other != owner.name:
+                path = f"{owner.where(card['name'], 'forwards')}[{protocol}/{forward['guest']}].host"
+                raise SpecError(path, f"{port} is a port of {other} too", hint="Give each its own, or host: auto, which finds a free one")
+
+    def _connected(self, card: dict[str, Any], owner: Owner) -> dict[str, Any]:
         word, name = card.get("network", "user"), card["name"]
         if word in WORDS:
             return card
