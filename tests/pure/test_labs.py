@@ -175,6 +175,40 @@ def test_a_name_is_the_keys_before_it_is_a_hostname():
     assert neighbours(lab)["a-l"] == {word: address[name] for word, name in named.items()}
 
 
+def test_hosts_are_named_with_no_machine_too():
+    """There may have been machines on them."""
+    file = {"lab": "a", "defaults": {"host": "hv1"}, "profiles": {"p": {"host": "hv2"}, "q": {}}, "vms": {}}
+    assert compile_lab(file).hosts == ("hv1", "hv2")
+    assert compile_lab({**file, "vms": {"m": {"host": "hv3"}, "here": {"host": None}}}).hosts == ("hv3", "", "hv1", "hv2")
+    assert compile_lab({"lab": "a", "vms": {}}).hosts == ()
+
+
+NULLS = [
+    ({"defaults": None}, "machines", {"cpus": 3, "labels": {"t": "x", "lab": "a"}}),
+    ({"profiles": None, "vms": {"m": {"profile": None}}}, "machines", {"cpus": 2, "rng": False, "labels": {"t": "x", "lab": "a"}}),
+    ({"profiles": {"p": None}}, "machines", {"cpus": 2, "rng": False, "labels": {"t": "x", "lab": "a"}}),
+    ({"labels": {"t": None}}, "machines", {"cpus": 3, "rng": False, "labels": {"lab": "a"}}),
+    ({"vms": {"m": {"labels": {"t": None}}}}, "machines", {"cpus": 3, "rng": False, "labels": {"lab": "a"}}),
+    ({"vms": {"m": None}}, "machines", {"cpus": 3, "rng": False, "labels": {"t": "x", "lab": "a"}}),
+    ({"vms": None}, "machines", None),
+    ({"networks": {"lan": None}}, "networks", ("", "none")),
+    ({"networks": {"lan": {"uplink": None}}}, "networks", ("10.0.0.0/24", "none")),
+    ({"networks": {"lan": {}}}, "networks", ("10.0.0.0/24", "nat")),
+    ({"networks": None}, "networks", None),
+]
+
+
+@pytest.mark.parametrize(("over", "what", "left"), NULLS, ids=str)
+def test_null_takes_away_what_files_before_said(over, what, left):
+    networks = {"lan": {"subnet": "10.0.0.0/24", "uplink": "nat"}}
+    base = {"lab": "a", "labels": {"t": "x"}, "defaults": {"cpus": 2, "rng": False}, "profiles": {"p": {"cpus": 3}}, "networks": networks}
+    lab = compile_lab(merge_definitions([{**base, "vms": {"m": {"profile": "p"}}}, over]))
+    found = {"machines": {name: machine.raw for name, machine in lab.machines.items()}.get("a-m")}
+    found["networks"] = {name: (network.subnet, network.uplink) for name, network in lab.networks.items()}.get("a-lan")
+    assert found[what] == left
+    assert merge_definitions([base, over, base])["networks"] == networks
+
+
 def test_paths_are_of_the_hosts():
     """The controller merges files, and has another home."""
     merged = merge_definitions([{"lab": "a", "defaults": {"disks": [{"name": "r", "path": "~/d"}]}}, {"vms": {"m": None}}])

@@ -53,7 +53,8 @@ class Lab(NamedTuple):
     :param machines: by whole name, in the order of the file; networks: by whole name.
     :param addresses: by network's name, of each card on one that has a subnet: ``<machine>/<nic>``, and its address,
         which is empty until :func:`allot` gave it one.
-    :param hosts: all that the file puts machines on, also none of late (``count: 0``).
+    :param hosts: all that the file names: first those of its machines, also where there are none (``count: 0``), then those that
+        are named for any that might come, in ``defaults`` and ``profiles``.
     """
 
     name: str
@@ -65,7 +66,19 @@ class Lab(NamedTuple):
 
 def merge_definitions(definitions: list[dict[str, Any]]) -> dict[str, Any]:
     """Several files as one, each over those before it. Paths are left as they are: they are of the hosts."""
-    return reduce(_merge_two, (taken(definition, LAB, here=False) for definition in definitions), {})
+    files = [(definition, taken(definition, LAB, here=False)) for definition in definitions]
+    return reduce(lambda before, file: _merge_two(_without(before, file[0]), file[1]), files, {})
+
+
+def _without(before: dict[str, Any], definition: dict[str, Any]) -> dict[str, Any]:
+    """What is left of the files before, where a file says null: the name alone, of a network, a profile or an image. A machine says
+    nothing more by it."""
+    kept = {name: value for name, value in before.items() if definition.get(name, value) is not None}
+    for name in ("profiles", "images", "networks"):
+        gone = {str(key) for key, value in (definition.get(name) or {}).items() if value is None}
+        if gone and kept.get(name):
+            kept[name] = {key: value for key, value in kept[name].items() if key not in gone}
+    return kept
 
 
 def _merge_two(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +113,8 @@ def compile_lab(definition: dict[str, Any]) -> Lab:
                 other = machines[machine.name].key
                 raise SpecError(f"vms.{key}", f"is called {machine.name}, as one of vms.{other} is", hint="Give it another key or name")
             machines[machine.name] = machine
-    return Lab(name, machines, *cards.done(), tuple(dict.fromkeys(vm.own.get("host", "") for vm in vms.values())))
+    hosts = [*(vm.own.get("host", "") for vm in vms.values()), *(source.get("host") for _path, source in places(file))]
+    return Lab(name, machines, *cards.done(), tuple(dict.fromkeys(host for host in hosts if host is not None)))
 
 
 def places(file: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -222,8 +236,8 @@ class _Vm:
         known = self.file.get("images", {})
         used = {disk.get("image") for disk in self.raw.get("disks", ())}
         images = [{"name": name, **source} for name, source in known.items() if name in used]
-        labels = {**self.file.get("labels", {}), **self.raw.get("labels", {}), "lab": self.lab}
-        common = {**self.raw, "labels": labels}
+        labels = {**self.file.get("labels", {}), **self.own.get("labels", {}), "lab": self.lab}
+        common = {**self.raw, "labels": {name: value for name, value in labels.items() if value is not None}}
         return given(merge({"images": images}, common)) if images else common
 
     def where(self, nic: str, option: str) -> str:
