@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import RefusedError, StateError
@@ -59,6 +60,15 @@ def test_every_program_names_its_sockets():
 def test_the_uplinks_places_are_the_subnets(subnet):
     places = [ipaddress.ip_address(place) for place in (gateway_of(subnet), dns_of(subnet), dhcp_start(subnet))]
     assert sorted(set(places)) == places and all(place in ipaddress.ip_network(subnet) for place in places)
+
+
+def test_a_link_is_called_by_the_hosts_name():
+    """In files and units, which take not all that an inventory does."""
+    peers = ["hv2", "hv3.example.com", "../../x y", "../../x_y", "a:b@c", "größe", "x" * 80]
+    programs = record({"links": {peer: {"ssh": "me@hv2"} for peer in peers}}, "vde").programs
+    names = [name for name in programs if name != "switch"]
+    assert {"link-hv2", "link-hv3.example.com"} < set(names) and len(set(names)) == len(peers)
+    assert all(re.fullmatch(r"link-[A-Za-z0-9_.-]{1,63}", name) and programs[name].kind == "link" for name in names)
 
 
 DHCP = [  # subnet, what is taken there, the first of the sixteen

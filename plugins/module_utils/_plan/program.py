@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shlex
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -61,8 +63,16 @@ def programs(network: str, run_dir: str, medium: str, declared: dict[str, Any]) 
     if medium == "vde":
         if declared["uplink"] == "nat":
             found.append(Program(UPLINK, _uplink(run_dir, declared), "uplink"))
-        found += [Program(f"link-{peer}", _link(run_dir, link), f"link to {peer}", lasting=True) for peer, link in sorted(declared["links"].items())]
+        links = {_word(peer): link for peer, link in sorted(declared["links"].items())}
+        found += [Program(f"link-{word}", _link(run_dir, link), f"link to {word}", lasting=True) for word, link in links.items()]
     return {program.name: program for program in found}
+
+
+def _word(peer: str) -> str:
+    """A host's name as files and units are called by it: an inventory may have any."""
+    if re.fullmatch("[A-Za-z0-9_.-]{1,63}", peer):
+        return peer
+    return f"{re.sub('[^A-Za-z0-9_.-]', '_', peer)[:40]}-{hashlib.sha256(peer.encode()).hexdigest()[:8]}"
 
 
 def _switch(run_dir: str) -> list[str]:

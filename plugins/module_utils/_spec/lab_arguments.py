@@ -69,7 +69,7 @@ LAB: dict[str, Any] = {
             "uplink": {"type": "str", "choices": ["none", "nat"]},
             "interface": {"type": "str"},
             "mcast": {"type": "str"},
-            "links": {"type": "named", "options": {"ssh": {"type": "str"}}},
+            "links": {"type": "named", "options": {"ssh": {"type": "str", "required": True}}},
         },
     },
     "vms": {

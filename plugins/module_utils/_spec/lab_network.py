@@ -66,6 +66,10 @@ def network_of(lab: str, key: str, given: dict[str, Any]) -> LabNetwork:
 
         for error in check_mcast(f"{path}.mcast", mcast):
             raise error
+    for peer, link in given.get("links", {}).items():
+        if not re.fullmatch(r"\S+", link.get("ssh") or ""):
+            wrong = f"{link['ssh']!r} is no destination of ssh" if link.get("ssh") else "is missing"
+            raise SpecError(f"{path}.links.{peer}.ssh", wrong, hint="Say how ssh reaches that host, such as ann@hv2.example.com")
     network = LabNetwork(key, name, driver, uplink=uplink, interface=given.get("interface", ""), mcast=mcast, links=given.get("links", {}))
     return _with_subnet(network, given, path)
 

@@ -43,7 +43,7 @@ NETWORK = (
     _option("uplink", "str", "none", choices=("none", "nat")),
     _option("interface", pattern="^[A-Za-z0-9_.-]{1,15}$", expects="a bridge of the host, such as br0"),
     _option("mcast", pattern=r"^[0-9.]+:[0-9]{1,5}$", expects="a multicast address and a port, such as 239.255.7.1:5007"),
-    _option("links", "named", options=(_option("ssh", pattern=r"^\S+$", expects="a destination of ssh, such as ann@hv2.example.com"),)),
+    _option("links", "named", options=(_option("ssh", required=True, pattern=r"^\S+$", expects="a destination of ssh, such as ann@hv2.example.com"),)),
 )
 
 # What defaults, profiles and machines have alike.
