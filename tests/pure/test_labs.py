@@ -145,6 +145,7 @@ def test_name_servers_keep_their_addresses():
     assert lab.addresses["a-lan"]["a-n/lan"] == "10.0.0.3"
     assert allot(on("10.0.0.0/29", "abc", dns=["10.0.0.3"]), {"a-lan": {"a-b/lan": "10.0.0.3"}}).addresses["a-lan"]["a-b/lan"] == "10.0.0.3"
     six = on("fd00::/125", "abcdef", dns=["fd00:0::3"])
+    assert "%" not in allot(six, {"a-lan": {"a-b/lan": "fd00::4%eth0"}}).addresses["a-lan"]["a-b/lan"]
     assert "fd00::3" not in allot(six, {}).addresses["a-lan"].values()
 
 

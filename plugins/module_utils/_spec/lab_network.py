@@ -283,7 +283,7 @@ def allotted(network: LabNetwork, cards: dict[str, str], known: dict[str, str]) 
     addresses = dict(cards)
     taken = _reserved(network) | set(cards.values()) - {""}
     for card in sorted(card for card, address in cards.items() if not address and card in known):
-        if known[card] not in taken and is_host(parse_address(known[card]), subnet):
+        if known[card] not in taken and _is_host(known[card], subnet):
             addresses[card] = known[card]
             taken.add(known[card])
     taken |= _servers(network)
@@ -292,6 +292,14 @@ def allotted(network: LabNetwork, cards: dict[str, str], known: dict[str, str]) 
         addresses[card] = next(address for address in _candidates(card, subnet, late) if address not in taken)
         taken.add(addresses[card])
     return addresses
+
+
+def _is_host(text: str, subnet: Any) -> bool:
+    """Whether what was stored can be a host's address; an older release took some that cannot."""
+    try:
+        return is_host(parse_address(text), subnet)
+    except ValueError:
+        return False
 
 
 def _given_late(network: LabNetwork) -> range:
