@@ -121,9 +121,10 @@ class _Run:
             from ._spec.lab_check import check_lab
 
             check_lab(definition)
-        owned = set(self.host.store.of_lab(lab.name)) if task.prune or task.state == "absent" or task.limit else set()
-        self.chosen = chosen(lab, task.limit, owned)
-        self.gone = {name for name in owned & self.chosen if name not in lab.machines}
+        # Without either only for what limit may name.
+        owned = self.host.store.of_lab(lab.name) if task.removes or task.limit else ()
+        self.chosen = chosen(lab, task.limit, owned, removes=task.removes)
+        self.gone = self.chosen - set(lab.machines)
         self.outcome = LabOutcome(lab.name, warnings=self._warn())
         self.waits = before(lab, task.state)
         self.ends: dict[str, asyncio.Future[str]] = {}
@@ -159,7 +160,7 @@ class _Run:
             await asyncio.gather(*(self._remove(name) for name in sorted(self.gone)))
             others = [self._look(name) for name in self.lab.machines if name not in {machine.name for machine in mine}]
             await asyncio.gather(*others, *(self._bring(machine) for machine in mine))
-            if (self.task.state == "absent" or self.task.prune) and self.task.is_last(here):
+            if self.task.removes and self.task.is_last(here):
                 await self._end_networks()
         finally:
             await self.host.close()

@@ -48,6 +48,7 @@ options:
   limit:
     description:
       - Keys or names of the machines that the task is about. What they depend on is waited for and not changed.
+      - With O(prune) or O(state=absent) also names of machines that the file has no more.
       - For example V([web, db]).
     type: list
     elements: str

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
 from ansible_collections.maqet.qemu.tests.harness import look
 from ansible_collections.maqet.qemu.tests.harness.children import Child
 from ansible_collections.maqet.qemu.tests.harness.engine import Cut
@@ -180,6 +181,18 @@ def test_limit(home, name):
     assert early["vms"][f"{name}-web-1"]["skipped"] == f"depends on {name}-db" and not early["changed"]
     assert kinds(first) == {f"{name}-db": "created"}
     assert kinds(rest) == {f"{name}-web-1": "created", f"{name}-web-2": "created"}
+
+
+def test_limit_removes_nothing_unasked(home, name):
+    """A machine that the file has no more goes by prune, and is not to be had otherwise."""
+    bring(home, small(name, {"db": {}, "web": {"count": 2}}), state="present")
+    less = small(name, {"db": {}, "web": {"count": 1}})
+    for state in ("stopped", "present", "started"):
+        with pytest.raises(SpecError, match="limit: 'web-2' is no more in the file of lab .* prune: true removes it"):
+            bring(home, less, state=state, limit=("web-2",))
+    assert home.traces_of_files(f"{name}-web-2")
+    pruned = bring(home, less, state="present", limit=("web-2",), prune=True)
+    assert [member.kind for member in pruned.members.values()] == ["removed"] and not home.directory(f"{name}-web-2").exists()
 
 
 TWENTY = {"base": {"count": 4}, "web": {"count": 16, "depends_on": ["base"], "disks": [{"name": "data", "size": "1MiB"}]}}

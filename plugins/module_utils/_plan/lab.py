@@ -57,6 +57,11 @@ class LabTask(NamedTuple):
         """Whether the machine is this host's."""
         return self.hosts is None or machine.host in self.hosts
 
+    @property
+    def removes(self) -> bool:
+        """Whether what the lab once made, and its file has no more, goes."""
+        return self.prune or self.state == "absent"
+
     def now(self, machine: LabMachine) -> bool:
         """Whether it is the machine's turn, too."""
         return self.has(machine) and (self.wave is None or machine.name in self.wave)
@@ -85,24 +90,32 @@ class LabTask(NamedTuple):
         )
 
 
-def chosen(lab: Lab, limit: Iterable[str], owned: Iterable[str]) -> set[str]:
-    """The full names that the task is about, of the lab's machines and of those that it once made.
+def chosen(lab: Lab, limit: Iterable[str], owned: Iterable[str], *, removes: bool = True) -> set[str]:
+    """The full names that the task is about.
 
+    :param owned: the machines that the lab once made. Those that its file has no more are among them only where they are to go
+        (``removes``).
     :raises SpecError: a name of ``limit`` is none of them.
     """
-    everyone = {*lab.machines, *owned}
+    strays = set(owned) - set(lab.machines)
     names: set[str] = set()
     for word in limit:
-        found = {name for name in (word, f"{lab.name}-{word}") if name in everyone}
+        found = {name for name in (word, f"{lab.name}-{word}") if name in lab.machines or name in strays}
         found |= {machine.name for machine in lab.machines.values() if machine.key == word}
         if not found:
-            from .._spec.validate import nearest
-
-            raise SpecError(
-                "limit", f"{word!r} is no machine of lab {lab.name!r}", hint=nearest(word, sorted({m.key for m in lab.machines.values()} | everyone))
-            )
+            raise _unknown(lab, word, strays)
+        if not removes and found <= strays:
+            raise SpecError("limit", f"{word!r} is no more in the file of lab {lab.name!r}", hint="prune: true removes it")
         names |= found
-    return names or everyone
+    names = names or {*lab.machines, *strays}
+    return names if removes else names - strays
+
+
+def _unknown(lab: Lab, word: str, strays: set[str]) -> SpecError:
+    from .._spec.validate import nearest
+
+    known = {*(machine.key for machine in lab.machines.values()), *lab.machines, *strays}
+    return SpecError("limit", f"{word!r} is no machine of lab {lab.name!r}", hint=nearest(word, sorted(known)))
 
 
 def before(lab: Lab, state: str) -> dict[str, tuple[str, ...]]:

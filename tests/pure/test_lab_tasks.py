@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: 2026 The maqet.qemu authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which machines a lab's task is about, which of them go, and what is said of it in a line."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import LabTask, chosen
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab import compile_lab
+
+SHOP = compile_lab({"lab": "shop", "vms": {"db": {}, "web": {"count": 2}}})
+# It once made these two too.
+OWNED = ("shop-db", "shop-old", "shop-web-1", "shop-web-2", "shop-web-3")
+DB, WEB, STRAYS = ["shop-db"], ["shop-web-1", "shop-web-2"], ["shop-old", "shop-web-3"]
+KEEPING = [{"state": state} for state in ("started", "stopped", "present")]
+REMOVING = [{"state": "absent"}, {"state": "absent", "prune": True}, *({**asked, "prune": True} for asked in KEEPING)]
+LIMITS = [((), DB + WEB, STRAYS), (("db",), DB, []), (("web",), WEB, []), (("old",), [], ["shop-old"]), (("shop-web-3", "db"), DB, ["shop-web-3"])]
+
+
+@pytest.mark.parametrize("asked", [*KEEPING, *REMOVING], ids=str)
+@pytest.mark.parametrize(("limit", "here", "gone"), LIMITS, ids=str)
+def test_nothing_goes_unasked(asked, limit, here, gone):
+    """Only prune and state: absent remove what the file has no more."""
+    task = LabTask(limit=limit, **asked)
+    assert task.removes == (asked in REMOVING)
+    if limit and gone and not task.removes:
+        with pytest.raises(SpecError) as caught:
+            chosen(SHOP, task.limit, OWNED, removes=task.removes)
+        assert str(caught.value) == f"limit: {limit[0]!r} is no more in the file of lab 'shop'. prune: true removes it"
+    else:
+        assert chosen(SHOP, task.limit, OWNED, removes=task.removes) == {*here, *(gone if task.removes else ())}
+
+
+def test_a_name_that_is_none_of_the_labs():
+    with pytest.raises(SpecError, match="limit: 'olt' is no machine of lab 'shop'"):
+        chosen(SHOP, ["olt"], OWNED, removes=False)
+
+
+def test_a_key_whose_machine_had_another_name_before():
+    """The word is the key of one that stays, and was the name of one that may go."""
+    lab = compile_lab({"lab": "shop", "vms": {"old": {"name": "legacy"}}})
+    assert chosen(lab, ["old"], OWNED, removes=False) == {"legacy"}
+    assert chosen(lab, ["old"], OWNED) == {"legacy", "shop-old"}
