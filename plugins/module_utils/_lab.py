@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ._plan.network import NetworkWish
     from ._plan.record import Record
 
+# The states in which networks run: where machines stop, nothing is started for it, and nothing keeps them from that.
+_USING = ("started", "present")
+
 
 @dataclass(repr=False, eq=False)
 class Member:
@@ -155,7 +158,7 @@ class _Run:
         self.host.leaving |= leaving
         try:
             if self.task.state != "absent":
-                await self._networks({network for machine in mine for network in _networks_of(machine)})
+                await self._networks(mine)
             # First, since what comes may want their ports.
             await asyncio.gather(*(self._remove(name) for name in sorted(self.gone)))
             others = [self._look(name) for name in self.lab.machines if name not in {machine.name for machine in mine}]
@@ -191,9 +194,9 @@ class _Run:
 
     async def _why_not(self, machine: LabMachine) -> str:
         """Waits for what comes before the machine; why it must be left alone."""
-        for network in _networks_of(machine):
+        for network in _networks_of(machine) if self.task.state in _USING else ():
             member = self.outcome.networks.get(network)
-            if member and member.why and self.task.state != "absent":
+            if member and member.why:
                 return f"network {network} failed"
         waits = [name for name in self.waits[machine.name] if not self.ends[name].done()]
         if waits:
@@ -252,9 +255,11 @@ class _Run:
         async with self.gate.turn(name):
             await self.engine.attempt(member.outcome, lambda outcome: self.engine.reach(self.task.farewell(name), outcome, check=self.check))
 
-    async def _networks(self, used: set[str]) -> None:
-        wishes = [wish for wish in self._network_wishes() if wish.name in used]
-        await asyncio.gather(*(self._reach_network(wish) for wish in wishes))
+    async def _networks(self, machines: list[LabMachine]) -> None:
+        """Those that the machines are on. Of a lab that is on this host alone all, since others than its own may join them."""
+        used, state = {network for machine in machines for network in _networks_of(machine)}, self.task.state
+        wishes = [wish for wish in self._network_wishes() if wish.name in used or (state in _USING and self.task.spans(self.lab))]
+        await asyncio.gather(*(self._reach_network(wish if state in _USING else wish._replace(state="present")) for wish in wishes))
 
     def _network_wishes(self) -> list[NetworkWish]:
         switches = [network for network in self.lab.networks.values() if network.driver in ("switch", "hub")]

@@ -33,7 +33,7 @@ options:
   state:
     description:
       - V(started) sees that every machine is declared, runs and is ready.
-      - V(stopped) stops the machines, those that depend on others first, and leaves the networks.
+      - V(stopped) stops the machines, those that depend on others first, and leaves the networks as they are, running or not.
       - V(present) sees that the machines are declared and their disks exist, and leaves them running or not.
       - V(absent) removes all that the lab ever made, also what its file has no more. Machines with C(protect) stay, and fail the task.
     type: str

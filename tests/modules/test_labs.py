@@ -188,7 +188,7 @@ def test_limit_removes_nothing_unasked(home, name):
     bring(home, small(name, {"db": {}, "web": {"count": 2}}), state="present")
     less = small(name, {"db": {}, "web": {"count": 1}})
     for state in ("stopped", "present", "started"):
-        with pytest.raises(SpecError, match="limit: 'web-2' is no more in the file of lab .* prune: true removes it"):
+        with pytest.raises(SpecError, match=r"limit: 'web-2' is no more in the file of lab .* prune: true removes it"):
             bring(home, less, state=state, limit=("web-2",))
     assert home.traces_of_files(f"{name}-web-2")
     pruned = bring(home, less, state="present", limit=("web-2",), prune=True)

@@ -17,6 +17,7 @@ from ansible_collections.maqet.qemu.plugins.module_utils._errors import HostErro
 from ansible_collections.maqet.qemu.tests.harness import look, wire
 from ansible_collections.maqet.qemu.tests.harness.children import Child
 from ansible_collections.maqet.qemu.tests.harness.engine import Cut, reach
+from ansible_collections.maqet.qemu.tests.harness.lab import bring
 from ansible_collections.maqet.qemu.tests.harness.network import Tap, network, pids
 
 LAN = {"subnet": "10.77.0.0/24", "uplink": "nat", "addresses": {"a/lan": "10.77.0.10"}, "hosts": {"a": "10.77.0.10"}}
@@ -242,3 +243,45 @@ def test_a_state_db_of_the_release_before(home):
         network(home, name, **LAN, supervisor="process")
         assert not reach(home, vm, state="started").changed
     assert wire.ask(home.sockets(vm) / "monitor.sock", "query-status")["running"]
+
+
+def lab_of(name, driver="switch", **vms):
+    return {"lab": name, "defaults": {"memory": "64MiB"}, "networks": {"lan": {"driver": driver}, "spare": {"driver": driver}}, "vms": vms}
+
+
+def took(outcome):
+    """What was done to each network and machine of a lab that went well."""
+    assert not outcome.failed, [(name, member.why) for name, member in (*outcome.networks.items(), *outcome.members.items())]
+    return {name.rpartition("-")[2]: actions(member.outcome) for name, member in (*outcome.networks.items(), *outcome.members.items())}
+
+
+def test_a_lab_that_stops_starts_nothing(home, driver):
+    """No network is started, changed or missed for it, whatever became of it."""
+    name, other = home.name("lab"), DRIVERS[driver == "switch"]
+    lan, task = f"{name}-lan", {"supervisor": "process", "force": True}
+    app = {"nics": [{"name": "lan", "network": "lan"}]}
+    planned, made = (bring(home, lab_of(name, driver, app=app), state="stopped", check=check, **task) for check in (True, False))
+    assert took(planned) == took(made) == {"lan": ["define_network"], "app": ["define"]}
+    assert not pids(home, lan) and made.networks[lan].outcome.vm["status"] == "stopped"
+    started = took(bring(home, lab_of(name, driver, app=app), **task))
+    assert started == {"lan": ["start_switch"], "spare": ["define_network", "start_switch"], "app": ["start"]}
+    os.kill(pids(home, lan)["switch"], signal.SIGKILL)
+    look.wait_until(lambda: not pids(home, lan))
+    changed = lab_of(name, other, app={**app, "labels": {"a": "b"}}, new=app)
+    assert took(bring(home, changed, state="stopped", **task)) == {"lan": [], "app": ["define", "stop"], "new": ["define"]}
+    assert took(bring(home, changed, state="stopped", **task)) == {"lan": [], "app": [], "new": []}
+    assert not pids(home, lan)
+
+
+def test_a_network_without_machines_of_its_lab(home):
+    """Others may be on it. A task that is about some of the lab's machines brings only theirs."""
+    name, task = home.name("lab"), {"supervisor": "process"}
+    definition = {**lab_of(name, app={"count": 0}, web={}), "networks": {"lan": {}}}
+    assert took(bring(home, definition, limit=("web",), state="present", **task)) == {"web": ["define"]}
+    assert took(bring(home, definition, state="present", **task)) == {"lan": ["define_network", "start_switch"], "web": []}
+    guest = home.name("guest")
+    home.started(guest, "process", nics=[card(f"{name}-lan")])
+    assert took(bring(home, {**definition, "networks": {"lan": {"uplink": "nat"}}}, state="present", **task)) == {
+        "lan": ["define_network", "start_uplink"],
+        "web": [],
+    }

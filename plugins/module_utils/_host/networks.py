@@ -98,9 +98,10 @@ async def _change(task: _Task, old: NetworkRecord | None, new: NetworkRecord | N
     steps = make_network_plan(wish, old, new, seen._replace(users=users_of(host, wish.name)))
     outcome.before = _shown(old, seen)
     if new and wish.state != "absent":
-        _preflight(host, new, joined=bool(wish.links) or wish.is_center)
+        if wish.state == "started":
+            _preflight(host, new, joined=bool(wish.links) or wish.is_center)
         host.planned.update({new.name: new} if task.check else {})
-        outcome.after = _shown(new, None)
+        outcome.after = _shown(new, None if wish.state == "started" else seen)
     outcome.actions = [{"action": step.action, "summary": step.summary(), **step.details()} for step in steps]
     outcome.changed = bool(steps)
     if new and steps and not task.check:
@@ -111,7 +112,7 @@ async def _change(task: _Task, old: NetworkRecord | None, new: NetworkRecord | N
 
 async def _renew(host: Host, wish: NetworkWish, old: NetworkRecord | None) -> NetworkRecord | None:
     """The record as the task wants it."""
-    if wish.state == "absent":
+    if wish.state == "absent" or (old and wish.state == "present"):
         return old and old.copy()
     new = old.copy() if old else _blank(host, wish)
     if not old or old.declared["driver"] != wish.driver:

@@ -50,8 +50,9 @@ async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list
         from .needs import check_needs
 
         check_needs(new.declared, new.site())
-    await _check_switches(host, plan, new, anyway=starts or first)
-    if starts or first or any(isinstance(step, Adjust) for step in plan.steps):
+    adjusts = any(isinstance(step, Adjust) for step in plan.steps)
+    await _check_switches(host, plan, new, anyway=starts or first, running=starts or adjusts)
+    if starts or first or adjusts:
         held = {*(_held(new, seen) if seen.alive else ()), *(port for port, name in host.store.ports().items() if name in host.leaving)}
         others = {port: name for port, name in host.ports().items() if name != new.name}
         ports.check(forwards(new.declared, new.identity), held, others)
@@ -76,12 +77,12 @@ def _check_files(new: Record, named: list[str], *, anyway: bool) -> None:
             check_readable(option, path)
 
 
-async def _check_switches(host: Host, plan: Plan, new: Record, *, anyway: bool) -> None:
+async def _check_switches(host: Host, plan: Plan, new: Record, *, anyway: bool, running: bool) -> None:
     changed = [*plan.changes, *(change for step in plan.steps if isinstance(step, Adjust) for change in step.changes)]
     if new.declared["nics"] and (anyway or any(change.where[0] == "nics" for change in changed)):
         from .wires import check_switches
 
-        await check_switches(host, new)
+        await check_switches(host, new, running=running)
 
 
 def _held(new: Record, seen: Observed) -> set[tuple[str, int]]:

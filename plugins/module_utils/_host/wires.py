@@ -132,8 +132,9 @@ async def disconnect(host: Host, record: Record, deadline: Deadline) -> None:
                     await tell_hub(network, {port_name(path): []})
 
 
-async def check_switches(host: Host, new: Record) -> None:
+async def check_switches(host: Host, new: Record, *, running: bool) -> None:
     """
+    :param running: whether the switches must run now, and not only be there at a later start.
     :raises HostError: naming the card whose network is not here, or whose switch does not run.
     """
     wanted = switches(new.declared)
@@ -145,7 +146,8 @@ async def check_switches(host: Host, new: Record) -> None:
         if name not in networks:
             hint = "Apply the lab that has it first; network: user needs none"
             raise HostError(f"{path}: there is no network {name!r} here", hint=hint, path=path)
-        await _check_runs(host, networks[name], path)
+        if running:
+            await _check_runs(host, networks[name], path)
 
 
 async def _check_runs(host: Host, network: NetworkRecord, path: str) -> None:

@@ -66,6 +66,10 @@ class LabTask(NamedTuple):
         """Whether it is the machine's turn, too."""
         return self.has(machine) and (self.wave is None or machine.name in self.wave)
 
+    def spans(self, lab: Lab) -> bool:
+        """Whether it is about all of the lab, and all of it is this host's."""
+        return not self.limit and (self.hosts is None or set(lab.hosts) <= set(self.hosts))
+
     def is_last(self, machines: Iterable[LabMachine]) -> bool:
         """Whether no other wave of this host comes."""
         return all(self.now(machine) or machine.name in self.elsewhere for machine in machines if self.has(machine))

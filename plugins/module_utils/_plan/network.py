@@ -74,7 +74,8 @@ class NetworkWish(NamedTuple):
     """What a task asks of one network on this host.
 
     :param addresses, hosts: see :class:`NetworkRecord`.
-    :param state: ``started`` or ``absent``; leaving: machines that the same task removes.
+    :param state: ``started``; ``present``: only stored where it is not yet, and otherwise left as it is; or ``absent``.
+    :param leaving: machines that the same task removes.
     :param links: switches of other hosts that this one is joined to, by peer: ``{ssh: destination, options: {ssh's own}}``;
         is_center: others are joined to this one.
     """
@@ -209,8 +210,8 @@ def check_wish(wish: NetworkWish, old: NetworkRecord | None, users: tuple[str, .
 
 
 def is_settled(wish: NetworkWish, old: NetworkRecord | None, new: NetworkRecord | None, seen: NetworkSeen) -> bool:
-    if wish.state == "absent":
-        return old is None
+    if wish.state != "started":
+        return (old is None) == (wish.state == "absent")
     return old is not None and old == new and not seen.stale and seen.runs == {*old.programs, *_built_in(old)}
 
 
@@ -219,6 +220,8 @@ def make_network_plan(wish: NetworkWish, old: NetworkRecord | None, new: Network
     :param new: the record as the task wants it.
     :raises MaqetError: the wish cannot be fulfilled; nothing has been done then.
     """
+    if wish.state == "present":
+        return [] if old else [DefineNetwork(new=True)]
     check_wish(wish, old, seen.users)
     if wish.state == "absent" or new is None:
         return [RemoveNetwork(old.directory)] if old else []
