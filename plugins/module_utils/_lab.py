@@ -229,7 +229,7 @@ class _Run:
         machine, why = self.lab.machines[name], ""
         if not self.task.has(machine):
             why = self.task.elsewhere.get(name, "")
-            if name in self.records and self.records[name].lab == self.lab.name:
+            if name in self.chosen and name in self.records and self.records[name].lab == self.lab.name:
                 self._member(name).outcome.error = misplaced(machine)
         elif not self.task.now(machine):
             why = self.task.elsewhere.get(name, "")
@@ -299,12 +299,11 @@ class _Run:
 
     async def _end_networks(self) -> None:
         """Those that the lab has no more, now that no machine of it is on them."""
-        kept = set() if self.task.state == "absent" and not self.task.limit else set(self.lab.networks)
-        stored = [record for record in self.host.store.networks().values() if record.lab == self.lab.name and record.name not in kept]
-        if stored:
+        ending = self._ending()
+        if ending:
             from ._plan.network import NetworkWish
 
-            leaving = {record.name: self._leaving(record.name) for record in stored}
+            leaving = {name: self._leaving(name) for name in ending}
             wishes = [NetworkWish(name=name, lab=self.lab.name, state="absent", timeout=self.task.timeout, leaving=names) for name, names in leaving.items()]
             await asyncio.gather(*(self._reach_network(wish) for wish in wishes))
         for name, network in list(self.outcome.networks.items()):
@@ -314,6 +313,16 @@ class _Run:
                 self.outcome.warnings.append(
                     f"network {name} stays until {', '.join(users)} let go of it: {'at their' if len(users) > 1 else 'at its'} next start"
                 )
+
+    def _ending(self) -> list[str]:
+        """A task that is about some machines leaves networks alone that others are on."""
+        kept = set() if self.task.state == "absent" and not self.task.limit else set(self.lab.networks)
+        names = [record.name for record in self.host.store.networks().values() if record.lab == self.lab.name and record.name not in kept]
+        if names and self.task.limit:
+            from ._host.networks import users_of
+
+            return [name for name in names if self.chosen.issuperset(users_of(self.host, name))]
+        return names
 
     def _leaving(self, network: str) -> tuple[str, ...]:
         """Machines that are on the network no more when the task has ended: in check mode they still are."""

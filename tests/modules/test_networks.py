@@ -285,3 +285,28 @@ def test_a_network_without_machines_of_its_lab(home):
         "lan": ["define_network", "start_uplink"],
         "web": [],
     }
+
+
+@pytest.mark.parametrize("more", [{"prune": True}, {"state": "absent"}], ids=str)
+def test_what_limit_leaves(home, more):
+    """A network that is to go stays, without a word, while machines are on it that the task is not about."""
+    name, task = home.name("lab"), {"supervisor": "process"}
+    on_lan, on_back = ({"nics": [{"name": "lan", "network": word}]} for word in ("lan", "back"))
+    before = {**lab_of(name, db=on_back, web=on_back), "networks": {"lan": {}, "back": {}}}
+    took(bring(home, before, state="present", **task))
+    after = {**lab_of(name, db=on_lan, web=on_lan), "networks": {"lan": {}}}
+    for check in (True, False):
+        first = took(bring(home, after, check=check, limit=("web",), **{"state": "present", **task, **more}))
+        assert "back" not in first and first["web"] == (["remove"] if "state" in more else ["define"])
+    for check in (True, False):
+        assert took(bring(home, after, check=check, limit=("db",), **{"state": "present", **task, **more}))["back"] == ["remove_network"]
+
+
+def test_a_machine_that_is_on_another_host_now(home):
+    """It is the task's trouble where the task is about it."""
+    name, task = home.name("lab"), {"supervisor": "process", "state": "present", "hosts": ("", "here")}
+    vms = {"db": {}, "web": {}}
+    took(bring(home, {"lab": name, "vms": vms}, **task))
+    moved = {"lab": name, "vms": {**vms, "web": {"host": "there"}}}
+    assert took(bring(home, moved, limit=("db",), **task)) == {"db": []}
+    assert "the lab has it on there" in bring(home, moved, **task).members[f"{name}-web"].why
