@@ -29,10 +29,10 @@ def reach(home, name, witness=None, **wish):
     return outcome
 
 
-def reach_all(home, wishes, **engine):
+def reach_all(home, wishes, *, check=False, **engine):
     host = host_of(home)
     try:
-        return Engine(host, **engine).run(wishes)
+        return Engine(host, **engine).run(wishes, check=check)
     finally:
         host.store.close()
 

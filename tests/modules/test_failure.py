@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 
 from ansible_collections.maqet.qemu.tests.harness import look
-from ansible_collections.maqet.qemu.tests.harness.engine import reach
+from ansible_collections.maqet.qemu.tests.harness.engine import Wish, reach, reach_all
 
 
 def crash(home, name):
@@ -46,3 +47,25 @@ def test_on_failure(home):
     reach(home, name, raw={"memory": "64MiB"}, state="stopped", force=True)
     assert told.read_text() == line * 2 + f"unit of {name}\n"
     assert not look.units(name)
+
+
+def test_machines_of_one_task_that_want_the_same_port(home):
+    """The plan knows that one of them has it, nothing is left of the others, and whoever had it before keeps it."""
+    names = [home.name(word) for word in "abc"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    raw = {"memory": "64MiB", "nics": [{"name": "lan", "forwards": [{"guest": 22, "host": str(port)}]}]}
+
+    def errors(check, **more):
+        wishes = [Wish(name, {**raw, **more}, state="present", supervisor="process") for name in names]
+        return [outcome.error and outcome.error.message for outcome in reach_all(home, wishes, check=check)]
+
+    had = []
+    for number in range(2):
+        for check in (True, False):
+            said = errors(check, labels={"number": str(number)})
+            assert said.count(None) == 1, said
+            first = names[said.index(None)]
+            assert [words for words in said if words and f"machine {first} has it" not in words] == []
+        assert [name for name in names if home.directory(name).exists()] == [first] and first in (had or names)
+        had, names = [first], sorted(names, key=first.__eq__)  # it comes last

@@ -54,8 +54,8 @@ async def preflight(host: Host, plan: Plan, new: Record, seen: Observed) -> list
     await _check_switches(host, plan, new, anyway=starts or first, running=starts or adjusts)
     if starts or first or adjusts:
         held = {*(_held(new, seen) if seen.alive else ()), *(port for port, name in host.store.ports().items() if name in host.leaving)}
-        others = {port: name for port, name in host.ports().items() if name != new.name}
-        ports.check(forwards(new.declared, new.identity), held, others)
+        others = {**host.promised, **host.ports()}
+        ports.check(forwards(new.declared, new.identity), held, {port: name for port, name in others.items() if name != new.name})
     if not starts:
         return []
     if plan.resumes:

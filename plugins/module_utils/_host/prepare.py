@@ -73,7 +73,9 @@ async def _identify(host: Host, old: Record | None, new: Record, *, keep: bool) 
     listening = {item.key for item in forwards((old and old.applied) or {"nics": {}}, stored)}
     kept = {key: port for key, port in stored.get("ports", {}).items() if key in listening}
     identity["ports"] = {**kept, **ports.allot(new, {**host.ports(), **host.promised})}
-    host.promised.update({(item.protocol, item.host): new.name for item in forwards(spec, identity) if item.host})
+    for item in forwards(spec, identity):
+        if item.host:  # who comes first has it
+            host.promised.setdefault((item.protocol, item.host), new.name)
     identity["formats"] = await _formats(old, new)
     if spec["vsock"]:
         identity["cid"] = stored.get("cid") or make_cid(identity["uuid"])

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from .._errors import HostError, StateError
@@ -95,9 +95,8 @@ class Store:
 
         :raises HostError: when another machine holds one of the ports.
         """
-        for record in records:
-            make_private(record.directory)  # before the DB: where it cannot be made, no empty DB is left either
-        with self._transaction() as connection:
+        # Before the DB: where one cannot be made, no empty DB is left either.
+        with _directories([record.directory for record in records]), self._transaction() as connection:
             for record in records:
                 text = json.dumps(record.dump())
                 self._hold_ports(connection, record)
@@ -128,8 +127,7 @@ class Store:
                 return self._twins.networks(names)
 
     def save_network(self, record: NetworkRecord) -> None:
-        make_private(record.directory)
-        with self._transaction() as connection:
+        with _directories([record.directory]), self._transaction() as connection:
             text = json.dumps(record.dump())
             connection.execute("INSERT OR REPLACE INTO networks VALUES (?, ?)", (record.name, text))
             write_private(f"{record.directory}/network.json", text)
@@ -256,6 +254,21 @@ class Store:
 
     def _explain(self, exc: sqlite3.Error) -> StateError:
         return StateError(f"the state DB {self._paths.db} cannot be used: {exc}", hint="Check its owner, its mode and the free space")
+
+
+@contextmanager
+def _directories(paths: list[str]) -> Iterator[None]:
+    """They are there; where what follows comes to nothing, no empty one stays that was not there before."""
+    fresh = [path for path in paths if not os.path.isdir(path)]
+    try:
+        for path in paths:
+            make_private(path)
+        yield
+    except BaseException:
+        for path in fresh:
+            with suppress(OSError):
+                os.rmdir(path)
+        raise
 
 
 def _network(data: dict[str, Any]) -> NetworkRecord:
