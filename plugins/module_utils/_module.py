@@ -101,9 +101,14 @@ def run(work: Callable[[Module, bool], dict[str, Any]], argument_spec: dict[str,
         fail(module, exc)
     except OSError as exc:
         fail(module, HostError(f"{exc.filename or 'this host'}: {exc.strerror or exc}", hint="Check its owner, its mode and the free space"))
-    for words in dict.fromkeys(result.pop("warnings", [])):
+    module.exit_json(**warned(module, result))
+
+
+def warned(module: Module, result: dict[str, Any]) -> dict[str, Any]:
+    """The result without its warnings, which are said."""
+    for words in dict.fromkeys(result.get("warnings", ())):
         module.warn(words)
-    module.exit_json(**result)
+    return {key: value for key, value in result.items() if key != "warnings"}
 
 
 def fail(module: Module, error: MaqetError, **result: Any) -> NoReturn:

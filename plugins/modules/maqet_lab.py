@@ -56,7 +56,7 @@ options:
   parallel:
     description:
       - How many machines are worked on at once. Waiting for a guest to be ready does not count.
-      - By default as many as suits the host's cores and free memory. For example V(2).
+      - By default as many as suits the host's cores and free memory. From V(1) on. For example V(2).
     type: int
   on_restart_needed:
     description:
@@ -182,10 +182,12 @@ lab:
   type: str
   sample: shop
 summary:
-  description: How many machines were, or in check mode would be, created, started, changed, restarted, stopped, removed or left as they are.
+  description:
+    - How many machines were, or in check mode would be, created, started, changed, restarted, stopped, removed or left as they are.
+    - Then the same of networks, but for those that were left as they are.
   returned: always
   type: str
-  sample: 3 to create, 1 to change, 1 pending restart, 12 unchanged
+  sample: 3 to create, 1 to change, 1 pending restart, 12 unchanged, 1 network to create
 planned:
   description: Whether all this would be done, and was not, since the task ran in check mode.
   returned: always
@@ -234,6 +236,7 @@ vms:
       pending_restart: []
       vm: {name: shop-db, status: running}
       ready: 4.2
+      host: null
       addresses: [10.10.0.10]
       skipped: null
       error: null
@@ -251,10 +254,11 @@ networks:
 """
 
 from ansible_collections.maqet.qemu.plugins.module_utils._engine import Engine
+from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
 from ansible_collections.maqet.qemu.plugins.module_utils._host.progress import Teller
 from ansible_collections.maqet.qemu.plugins.module_utils._host.room import affordable
 from ansible_collections.maqet.qemu.plugins.module_utils._lab import LabOutcome, LabTask, recall, run_lab
-from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, diff, run
+from ansible_collections.maqet.qemu.plugins.module_utils._module import Module, diff, run, warned
 from ansible_collections.maqet.qemu.plugins.module_utils._outcome import Outcome
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import failure, summary
 
@@ -306,13 +310,16 @@ def work(module: Module, check: bool) -> dict:
             teller.end()
     result = {**shown(module, done, check), **({"told": teller.told} if teller else {}), **({} if task.hosts is None else {"ends": done.ends})}
     if done.failed:
-        module.fail_json(msg=failure(done.name, result["vms"], result["networks"]), **result)
+        module.fail_json(msg=failure(done.name, result["vms"], result["networks"]), **warned(module, result))
     return result
 
 
 def engine(params: dict, teller: Teller | None) -> Engine:
-    made = Engine(parallel=params["parallel"] or 0, tell=teller)
-    made.parallel = params["parallel"] or affordable(made.parallel)
+    parallel = params["parallel"]
+    if parallel is not None and parallel < 1:
+        raise SpecError("parallel", f"{parallel} is not allowed", hint="Use how many machines are worked on at once, from 1, or leave it out")
+    made = Engine(parallel=parallel or 0, tell=teller)
+    made.parallel = parallel or affordable(made.parallel)
     return made
 
 
@@ -323,9 +330,11 @@ def shown(module: Module, done: LabOutcome, check: bool) -> dict:
         for name, member in done.members.items()
     }
     networks = {name: described(network.outcome, network.kind) for name, network in done.networks.items()}
-    said = summary(members, check=check)
-    outcomes = {name: member.outcome for name, member in (*done.networks.items(), *done.members.items())}
-    diffs = [part for name, outcome in outcomes.items() for part in diff(module, name, outcome)]
+    said = summary(members, check=check, networks=networks)
+    # A network may be called as a machine is.
+    outcomes = [(f"network {name}", network.outcome) for name, network in done.networks.items()]
+    outcomes += [(name, member.outcome) for name, member in done.members.items()]
+    diffs = [part for name, outcome in outcomes for part in diff(module, name, outcome)]
     return {
         "changed": done.changed,
         "lab": done.name,
@@ -333,15 +342,15 @@ def shown(module: Module, done: LabOutcome, check: bool) -> dict:
         "planned": check,
         "vms": members,
         "networks": networks,
-        "warnings": [*done.warnings, *warned(outcomes)],
+        "warnings": [*done.warnings, *warnings_of(outcomes)],
         "diff": [*diffs, {"prepared": f"{done.name}: {said}\n"}] if diffs else [],
     }
 
 
-def warned(outcomes: dict[str, Outcome]) -> list:
+def warnings_of(outcomes: list) -> list:
     """Each warning once, with whom it is about."""
     about: dict[str, list] = {}
-    for name, outcome in outcomes.items():
+    for name, outcome in outcomes:
         for words in dict.fromkeys(outcome.warnings):
             about.setdefault(words, []).append(name)
     return [f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {words}" for words, names in about.items()]
@@ -350,14 +359,16 @@ def warned(outcomes: dict[str, Outcome]) -> list:
 def described(outcome: Outcome, kind: str, **more: object) -> dict:
     error = outcome.error
     said = {"msg": error.message, "error": type(error).__name__, "hint": error.hint, **error.data} if error else None
-    return {"result": kind, "actions": outcome.actions, "pending_restart": outcome.pending_restart, "vm": outcome.vm, **more, "error": said}
+    facts = {"result": kind, "actions": outcome.actions, "pending_restart": outcome.pending_restart, "vm": outcome.vm}
+    return {**facts, "host": None, **more, "error": said}
 
 
 def hide_secrets(module: Module) -> None:
     """As of maqet_vm: QEMU's own property dicts may hold secrets, which no result shows."""
     definition = module.params["definition"] or {}
-    places = [definition.get("defaults"), *(definition.get("profiles") or {}).values(), *(definition.get("vms") or {}).values()]
-    escapes = [place[option] for place in places if isinstance(place, dict) for option in ("objects", "devices") if place.get(option)]
+    named = [place for key in ("profiles", "vms") if isinstance(definition.get(key), dict) for place in definition[key].values()]
+    places = [place for place in (definition.get("defaults"), *named) if isinstance(place, dict)]
+    escapes = [place[option] for place in places for option in ("objects", "devices") if place.get(option)]
     if escapes:
         from ansible_collections.maqet.qemu.plugins.module_utils._spec.qmp_schema import secrets
 

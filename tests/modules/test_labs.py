@@ -130,7 +130,7 @@ def test_networks_of_a_lab(home, name):
         assert not done["failed"] and did(plan) == did(done) and not again["changed"], number
     made, grown = results[1], results[4]
     assert made["networks"][f"{name}-lan"]["result"] == "created"
-    assert grown["summary"] == "1 created, 3 unchanged", "its neighbours are told at their next boots"
+    assert grown["summary"] == "1 created, 3 unchanged, 1 network changed", "its neighbours are told at their next boots"
     addresses = results[4]["networks"][f"{name}-lan"]["vm"]["addresses"]
     assert addresses[f"{name}-db/lan"] == "10.10.0.10" and len(set(addresses.values())) == 4
     assert {card: address for card, address in addresses.items() if "web-3" not in card} == made["networks"][f"{name}-lan"]["vm"]["addresses"]
@@ -166,13 +166,28 @@ def test_bad_input_changes_nothing(home, name):
         "vms.web.nics[lan].network": small(name, {"web": {"nics": [{"name": "lan", "network": "lam"}]}}, networks={"lan": {}}),
         "vms.web.memry": small(name, {"db": {}, "web": {"memry": "64MiB"}}),
         "vms.web.depends_on": small(name, {"web": {"depends_on": ["db"]}}),
+        "vms: ['db', 'web'] is not a dictionary": small(name, ["db", "web"]),
+        "profiles: ['x'] is not a dictionary": small(name, {"db": {}}, profiles=["x"]),
         "a -> b -> a": small(name, {"a": {"depends_on": ["b"]}, "b": {"depends_on": ["a"]}}),
     }
-    results = home.play(*(lab(definition) for definition in cases.values()), lab(small(name, {"db": {}}), limit=["dbb"]))
-    for words, result in zip([*cases, "limit"], results):
+    one = small(name, {"db": {}})
+    results = home.play(*(lab(definition) for definition in cases.values()), lab(one, limit=["dbb"]), lab(one, parallel=-1), lab(one, parallel=0))
+    for words, result in zip([*cases, "limit", "parallel: -1", "parallel: 0"], results):
         assert result["failed"] and not result["changed"] and words in result["msg"], result["msg"]
         assert result["msg"].startswith(f"{name}: ") and "Traceback" not in json.dumps(result)
     assert not look.listing(home.state, home.data)
+
+
+def test_a_lab_that_fails_says_all(home, name):
+    """Also of a network that is called as a machine is."""
+    broken = {"objects": [{"id": "none", "qom-type": "iothread", "poll-max-ns": -1}]}
+    definition = small(name, {"db": {"restart_policy": "always"}, "web": broken}, networks={"db": {}})
+    plan, failed = home.play(lab(definition, check=True, supervisor="process"), lab(definition, supervisor="process"))
+    assert plan["summary"] == "2 to create, 1 network to create" and failed["summary"] == "1 created, 1 failed, 1 network created"
+    assert "1 failed, 0 skipped, of 2 machines\n" in failed["msg"] and [vm["host"] for vm in failed["vms"].values()] == [None, None]
+    assert [part["before_header"] for part in plan["diff"] if "before_header" in part] == [f"network {name}-db", f"{name}-db", f"{name}-web"]
+    for result in (plan, failed):
+        assert any("is not restarted when QEMU fails" in words for words in result["warnings"]) and not result.get("deprecations"), result
 
 
 def test_limit(home, name):

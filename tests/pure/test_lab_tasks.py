@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
-from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import LabTask, chosen
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import LabTask, chosen, failure, summary
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab import compile_lab
 
 SHOP = compile_lab({"lab": "shop", "vms": {"db": {}, "web": {"count": 2}}})
@@ -43,3 +43,33 @@ def test_a_key_whose_machine_had_another_name_before():
     lab = compile_lab({"lab": "shop", "vms": {"old": {"name": "legacy"}}})
     assert chosen(lab, ["old"], OWNED, removes=False) == {"legacy"}
     assert chosen(lab, ["old"], OWNED) == {"legacy", "shop-old"}
+
+
+def part(result, *pending, error=None):
+    return {"result": result, "pending_restart": list(pending), "skipped": None, "error": error}
+
+
+SUMMARIES = [
+    ({"a": part("created"), "b": part("unchanged")}, {}, "1 to create, 1 unchanged", "1 created, 1 unchanged"),
+    ({"a": part("unchanged", "cpus")}, {"l": part("unchanged")}, "1 pending restart", "1 pending restart"),
+    ({"a": part("unchanged")}, {"l": part("removed")}, "1 unchanged, 1 network to remove", "1 unchanged, 1 network removed"),
+    ({}, {"l": part("created"), "m": part("created")}, "2 networks to create", "2 networks created"),
+    ({"a": part("failed")}, {"l": part("failed")}, "1 that cannot be, 1 network that cannot be", "1 failed, 1 network failed"),
+    ({}, {}, "0 unchanged", "0 unchanged"),
+]
+
+
+@pytest.mark.parametrize(("vms", "networks", "planned", "done"), SUMMARIES, ids=[done for *_parts, done in SUMMARIES])
+def test_a_line_for_all(vms, networks, planned, done):
+    assert (summary(vms, check=True, networks=networks), summary(vms, check=False, networks=networks)) == (planned, done)
+
+
+def test_one_message_for_all_that_failed():
+    """A network may be called as a machine is."""
+    error = {"msg": "no room.", "hint": "Make some"}
+    assert failure("shop", {"shop-a": part("unchanged")}, {}) == ""
+    assert failure("shop", {"shop-a": part("failed", error=error)}, {"shop-a": part("failed", error={"msg": "in use"})}).splitlines() == [
+        "shop: 1 failed, 0 skipped, of 1 machines, 1 network failed",
+        "network shop-a: in use",
+        "shop-a: no room. Make some",
+    ]

@@ -183,27 +183,37 @@ def kind_of(actions: list[dict[str, Any]], *, created: bool) -> str:
     return "stopped" if done & {"stop", "suspend"} else "changed" if done else "unchanged"
 
 
-def summary(vms: dict[str, dict[str, Any]], *, check: bool) -> str:
-    """``3 to create, 1 to change, 1 pending restart, 12 unchanged``: unchanged are those alone for which nothing waits.
+def summary(vms: dict[str, dict[str, Any]], *, check: bool, networks: dict[str, dict[str, Any]] | None = None) -> str:
+    """``3 to create, 1 to change, 1 pending restart, 12 unchanged, 1 network removed``: unchanged are those machines alone for which
+    nothing waits.
 
-    :param vms: as in the task's result.
+    :param vms, networks: as in the task's result.
     """
     pending = sum(bool(vm["pending_restart"]) for vm in vms.values())
     count = Counter(vm["result"] for vm in vms.values() if vm["result"] != "unchanged" or not vm["pending_restart"])
-    parts = [f"{count[kind]} {plan if check else kind}" for kind, plan in KINDS.items() if count[kind]]
+    words = {kind: plan if check else kind for kind, plan in KINDS.items()}
+    parts = [f"{count[kind]} {said}" for kind, said in words.items() if count[kind]]
     parts += [f"{pending} pending restart"] if pending else []
-    return ", ".join([*parts, *([f"{count['unchanged']} unchanged"] if count["unchanged"] or not parts else [])])
+    beside = Counter(network["result"] for network in (networks or {}).values())
+    more = [f"{_networks(beside[kind])} {said}" for kind, said in words.items() if beside[kind]]
+    return ", ".join([*parts, *([f"{count['unchanged']} unchanged"] if count["unchanged"] or not (parts or more) else []), *more])
+
+
+def _networks(count: int) -> str:
+    return f"{count} network{'s' if count > 1 else ''}"
 
 
 def failure(lab: str, vms: dict[str, dict[str, Any]], networks: dict[str, dict[str, Any]]) -> str:
     """One message for all, of parts of a task's result: who failed and why, and who was skipped for it; empty when all is well."""
-    failed = {name: part["error"] for name, part in (*networks.items(), *vms.items()) if part["error"]}
+    cut = {name: network["error"] for name, network in networks.items() if network["error"]}
+    failed = {name: vm["error"] for name, vm in vms.items() if vm["error"]}
     skipped = {name: vm["skipped"] for name, vm in vms.items() if vm["skipped"]}
-    if not failed and not skipped:
+    if not cut and not failed and not skipped:
         return ""
-    lines = [f"{name}: {_said(error)}" for name, error in failed.items()]
+    lines = [*(f"network {name}: {_said(error)}" for name, error in cut.items()), *(f"{name}: {_said(error)}" for name, error in failed.items())]
     lines += [f"{name}: skipped, since it {why}" if why.startswith("depends") else f"{name}: skipped, {why}" for name, why in skipped.items()]
-    return "\n".join([f"{lab}: {len(failed)} failed, {len(skipped)} skipped, of {len(vms)} machines", *lines])
+    more = f", {_networks(len(cut))} failed" if cut else ""
+    return "\n".join([f"{lab}: {len(failed)} failed, {len(skipped)} skipped, of {len(vms)} machines{more}", *lines])
 
 
 def _said(error: dict[str, Any]) -> str:
