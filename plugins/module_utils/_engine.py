@@ -138,6 +138,11 @@ class Engine:
             except UnresponsiveError as exc:
                 raise unresponsive(exc, pid) from exc
 
+    async def look(self, outcome: Outcome, deadline: Deadline) -> None:
+        """At one machine as it is."""
+        async with self.hold(outcome.name, deadline) as record:
+            outcome.vm = machine_facts(record, await observe(self.host, record, deadline))
+
     async def reach(self, wish: Wish, outcome: Outcome, *, check: bool) -> None:
         """Bring one machine to its wish."""
         check_name(wish.name)

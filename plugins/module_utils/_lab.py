@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # The states in which networks run: where machines stop, nothing is started for it, and nothing keeps them from that.
 _USING = ("started", "present")
+_LOOK_SECONDS = 5.0
 
 
 @dataclass(repr=False, eq=False)
@@ -184,13 +185,20 @@ class _Run:
                 await self.engine.attempt(member.outcome, lambda outcome: self._reach(machine, outcome))
             if self.task.state == "started" and not self.check and not member.outcome.error:
                 await self.engine.attempt(member.outcome, lambda outcome: self._await_ready(machine, member))
-        if member.skipped or member.outcome.error:
+        if member.why:
             self.engine.tell(machine.name, f"skipped: {member.skipped}" if member.skipped else f"failed: {member.outcome.error}")
+            await self._see(member.outcome)
         self.ends[machine.name].set_result(member.why)
 
     def _member(self, name: str) -> Member:
         member = self.outcome.members[name] = Member(Outcome(name), created=name not in self.records)
         return member
+
+    async def _see(self, outcome: Outcome) -> None:
+        """A machine to which not all was done that was to be: what it is like has to be looked at."""
+        if not outcome.vm and self.host.store.load([outcome.name]):
+            seen = await self.engine.attempt(Outcome(outcome.name), lambda seen: self.engine.look(seen, Deadline(_LOOK_SECONDS)))
+            outcome.vm = seen.vm
 
     async def _why_not(self, machine: LabMachine) -> str:
         """Waits for what comes before the machine; why it must be left alone."""
@@ -230,7 +238,9 @@ class _Run:
         if not self.task.has(machine):
             why = self.task.elsewhere.get(name, "")
             if name in self.chosen and name in self.records and self.records[name].lab == self.lab.name:
-                self._member(name).outcome.error = misplaced(machine)
+                member = self._member(name)
+                member.outcome.error = misplaced(machine)
+                await self._see(member.outcome)
         elif not self.task.now(machine):
             why = self.task.elsewhere.get(name, "")
         elif self.task.state == "started" and any(name in self.waits[other] for other in self.chosen if other in self.waits):
@@ -254,6 +264,8 @@ class _Run:
         member.created = False
         async with self.gate.turn(name):
             await self.engine.attempt(member.outcome, lambda outcome: self.engine.reach(self.task.farewell(name), outcome, check=self.check))
+        if member.why:
+            await self._see(member.outcome)
 
     async def _networks(self, machines: list[LabMachine]) -> None:
         """Those that the machines are on. Of a lab that is on this host alone all, since others than its own may join them."""

@@ -293,3 +293,17 @@ def test_the_playbooks_of_a_lab(home, name):
     status = {f"{name}-web-1": "running", f"{name}-web-2": "running"}
     assert [what for what in said if what != "The arg spec validation passed"] == [f"{name}: 2 created", status, f"{name}: 2 unchanged", f"{name}: 2 stopped"]
     assert home.traces_of_files(f"{name}-web-1") and not pids(home)
+
+
+def test_the_status_of_a_lab_whose_plan_fails(home, name):
+    """Machines have one, whatever is in the way of them: here two that are to stay, and what depends on one that cannot be had."""
+    first = small(name, {"db": {"protect": True}, "app": {}, "web": {}})
+    assert not bring(home, first).failed
+    cannot = {"disks": [{"name": "root", "path": "/nowhere/root.qcow2"}]}
+    (home.desk / "lab.yml").write_text(json.dumps(small(name, {"app": cannot, "web": {"depends_on": ["app"]}, "new": {}})))
+    book = {"import_playbook": "maqet.qemu.lab_status", "vars": {"lab": "lab.yml"}}
+    looked, status, plan, way = home.end(home.begin_book([book], PWD=str(home.desk)))
+    assert status["msg"] == {f"{name}-{key}": "absent" if key == "new" else "running" for key in ("app", "web", "new", "db")}
+    assert plan["msg"] == f"{name}: 1 to create, 2 that cannot be, 1 to skip"
+    assert way["msg"] == looked["msg"] and "protected" in way["msg"] and "/nowhere/root.qcow2" in way["msg"]
+    assert not looked["failed"] and not looked["changed"]
