@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
-from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import LabTask, chosen, failure, summary
+from ansible_collections.maqet.qemu.plugins.module_utils._errors import RefusedError, SpecError
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import LabTask, check_owner, chosen, failure, summary
+from ansible_collections.maqet.qemu.plugins.module_utils._plan.record import Record
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab import compile_lab
 
 SHOP = compile_lab({"lab": "shop", "vms": {"db": {}, "web": {"count": 2}}})
@@ -73,3 +74,26 @@ def test_one_message_for_all_that_failed():
         "network shop-a: in use",
         "shop-a: no room. Make some",
     ]
+
+
+OWNERS = [
+    ({"lab": "shop"}, ""),
+    ({"lab": "bank"}, "is one of lab 'bank'"),
+    ({}, "was not made by a lab"),
+    ({"labels": {"lab": "shop"}}, "was not made by a lab"),
+    ({"labels": {"lab": "shop"}, "imported": {"uuid": "1", "whole": True}}, ""),
+    ({"labels": {"lab": "bank"}, "imported": {"uuid": "1", "whole": True}}, "was not made by a lab"),
+    ({"lab": "bank", "labels": {"lab": "shop"}, "imported": {"uuid": "1", "whole": True}}, "is one of lab 'bank'"),
+]
+
+
+@pytest.mark.parametrize(("known", "whose"), OWNERS, ids=str)
+def test_whose_a_machine_is(known, whose):
+    """A label says nothing, since anybody gives any; but an export has no other word for the lab that made it."""
+    record = Record("shop-db", "process", "/d", "/r", declared={"labels": known.pop("labels", {})}, **known)
+    if whose:
+        with pytest.raises(RefusedError, match=whose):
+            check_owner("shop", record)
+    else:
+        check_owner("shop", record)
+        check_owner("shop", None)

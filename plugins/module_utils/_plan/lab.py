@@ -157,9 +157,10 @@ def waves(lab: Lab, state: str, names: Iterable[str], host_of: Callable[[LabMach
 
 def check_owner(lab: str, record: Record | None) -> None:
     """
-    :raises RefusedError: the machine is there, and no lab of this name made it.
+    :raises RefusedError: the machine is there, and no lab of this name made it, here or on the host that it was imported from.
     """
-    if record is None or record.lab == lab or (not record.lab and record.declared.get("labels", {}).get("lab") == lab):
+    moved = record and record.imported and not record.lab and record.declared.get("labels", {}).get("lab") == lab
+    if record is None or record.lab == lab or moved:
         return
     whose = f"is one of lab {record.lab!r}" if record.lab else "was not made by a lab"
     raise RefusedError(f"a machine of this name is there, and {whose}", hint="Give this one another name (vms.<key>.name), or remove that machine")
