@@ -157,6 +157,14 @@ def test_what_is_shown_meanwhile(home, name):
     assert not left(began)
 
 
+def test_a_pipe_has_plain_lines(home, name):
+    definition = {"lab": name, "defaults": TINY, "vms": {"db": {"ready": [{"serial": "never"}], "ready_timeout": 2}}}
+    process = home.begin(lab(definition), ANSIBLE_STDOUT_CALLBACK="default", ANSIBLE_FORCE_COLOR="false")
+    output, _errors = process.communicate(timeout=60)
+    assert f" s  {name}-db: waits until it is ready\n" in output and "\n  NAME " in output, output
+    assert all(letter.isprintable() or letter == "\n" for letter in output)
+
+
 def test_nothing_is_shown_to_programs(home, name):
     began = time.time()
     definition = {"lab": name, "defaults": TINY, "vms": {"db": {"ready": [{"serial": "never"}], "ready_timeout": 2}}}
