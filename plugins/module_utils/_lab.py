@@ -166,6 +166,7 @@ class _Run:
             await asyncio.gather(*others, *(self._bring(machine) for machine in mine))
             if self.task.removes and self.task.is_last(here):
                 await self._end_networks()
+            self._look_at_links()
         finally:
             await self.host.close()
         self.outcome.ends = {name: end.result() for name, end in self.ends.items() if self.task.now(self.lab.machines[name])}
@@ -272,6 +273,17 @@ class _Run:
         used, state = {network for machine in machines for network in _networks_of(machine)}, self.task.state
         wishes = [wish for wish in self._network_wishes() if wish.name in used or (state in _USING and self.task.spans(self.lab))]
         await asyncio.gather(*(self._reach_network(wish if state in _USING else wish._replace(state="present")) for wish in wishes))
+
+    def _look_at_links(self) -> None:
+        """Those that were started for this task have had time to come, while machines did."""
+        members = {name: member.outcome for name, member in self.outcome.networks.items() if member.outcome.vm.get("links")}
+        begun = [name for name, outcome in members.items() if any(action["action"].endswith("_link") for action in outcome.actions)]
+        if begun and not self.check:
+            from ._host.links import links, troubles
+
+            for name, record in self.host.store.networks(begun).items():
+                members[name].vm["links"] = links(record)
+                members[name].warnings += [words for words in troubles(record) if words not in members[name].warnings]
 
     def _network_wishes(self) -> list[NetworkWish]:
         switches = [network for network in self.lab.networks.values() if network.driver in ("switch", "hub")]

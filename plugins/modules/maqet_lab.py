@@ -241,8 +241,10 @@ vms:
       skipped: null
       error: null
 networks:
-  description: Each network of the lab that has a switch on this host, by its name. The same keys, without C(ready), C(skipped) and C(addresses). One that
-    is on several hosts is there once more for each further one, as C(<name>@<host>).
+  description:
+    - Each network of the lab that has a switch on this host, by its name. The same keys, without C(ready), C(skipped) and C(addresses). One that
+      is on several hosts is there once more for each further one, as C(<name>@<host>).
+    - C(vm.links) says of each link to another host whether it is V(up) or V(down).
   returned: always
   type: dict
   sample:

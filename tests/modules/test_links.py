@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import HostError
 from ansible_collections.maqet.qemu.tests.harness import look
 from ansible_collections.maqet.qemu.tests.harness.home import Home
+from ansible_collections.maqet.qemu.tests.harness.lab import bring
 from ansible_collections.maqet.qemu.tests.harness.network import Tap, network
 from ansible_collections.maqet.qemu.tests.harness.sshd import Sshd, find_sshd
 from ansible_collections.maqet.qemu.tests.modules.test_networks import actions, card, settled
@@ -64,7 +65,8 @@ def test_a_link(home, far, server, supervisor):
     near, other = Tap(home, a, "lan", 0), Tap(far, b, "lan", 1)
     look.wait_until(lambda: passes(home, name, wish, near, other, "first"), 30)
     assert other.send("back") is None and near.hears("back")
-    settled(home, name, **wish)
+    assert look.wait_until(lambda: settled(home, name, **wish).vm["links"] == {"far": "up"})
+    assert not settled(home, name, **wish).warnings
     before = ssh_of(home, name)
     os.kill(before, signal.SIGKILL)
     look.wait_until(lambda: ssh_of(home, name) != before)
@@ -84,6 +86,40 @@ def passes(home, name, wish, near, other, word):
         network(home, name, **wish)
     near.send(word)
     return other.hears(word)
+
+
+def test_a_link_that_cannot_come(home, far, server, supervisor):
+    """It is down and has the time to come; then every task says why it does not."""
+    name, options = home.network(), {**server.options, "IdentityFile": "/nowhere", "IdentityAgent": "none"}
+    wish = {"supervisor": supervisor, "links": {"far": {"ssh": server.destination, "options": options}}}
+    made = network(home, name, **wish)
+    assert (made.vm["links"], made.warnings) == ({"far": "down"}, [])
+    log, command = (home.net_directory(name) / f"link-far.{word}" for word in ("log", "command"))
+    assert look.wait_until(lambda: "Permission denied" in log.read_text())
+    for _round in range(2):
+        os.utime(command, (0, 0))
+        again = network(home, name, **wish)
+        assert again.vm["links"] == {"far": "down"} and actions(again) == ([] if supervisor == "systemd" else ["start_link"])
+        (words,) = again.warnings
+        assert words.startswith("the link to far is down: ") and "Permission denied" in words
+        assert supervisor == "systemd" or look.wait_until(lambda: "Permission denied" in log.read_text())
+    assert len(log.read_text().splitlines()) < 5
+
+
+def test_a_lab_looks_again_when_its_machines_are_there(home):
+    """A link that was just started is not yet to blame; when the lab's task ends it is."""
+    name = home.name("lab")
+    log, command = (home.net_directory(f"{name}-lan") / f"link-far.{word}" for word in ("log", "command"))
+
+    def wait(moment):
+        if moment == "before define":
+            assert look.wait_until(lambda: "refused" in log.read_text())
+            os.utime(command, (0, 0))
+
+    definition = {"lab": name, "networks": {"lan": {}}, "vms": {"a": {"memory": "64MiB", "nics": [{"name": "lan", "network": "lan"}]}}}
+    task = {"state": "present", "supervisor": "process", "links": {f"{name}-lan": {"far": {"ssh": "me@127.0.0.1", "options": {"Port": "1"}}}}}
+    outcome = bring(home, definition, witness=wait, **task).networks[f"{name}-lan"].outcome
+    assert outcome.vm["links"] == {"far": "down"} and "refused" in outcome.warnings[0]
 
 
 def test_a_hub_has_no_links(home):

@@ -20,6 +20,7 @@ from .._spec.name import check_name
 from . import lock, programs
 from .deadline import Deadline
 from .host import Host
+from .links import links, troubles
 from .paths import SOCKET_PATH_MAX, make_private
 
 _PAUSE = 0.01
@@ -82,6 +83,8 @@ async def _reach_held(task: _Task, old: NetworkRecord | None) -> None:
     new = await _renew(task.host, task.wish, old)
     seen = await observe(task.host, new) if new else NetworkSeen()
     stays = task.wish.state != "absent"
+    if old and new and task.wish.state == "started" and old.declared["links"] == new.declared["links"]:
+        task.outcome.warnings += troubles(new)
     if not is_settled(task.wish, old, new, seen):
         await _change(task, old, new, seen)
         if new and not task.check:
@@ -281,6 +284,7 @@ def network_facts(record: NetworkRecord, seen: NetworkSeen) -> dict[str, Any]:
         "medium": record.medium,
         "subnet": record.declared["subnet"] or None,
         "uplink": record.declared["uplink"],
+        "links": links(record),
         "addresses": record.addresses,
         "pid": seen.pids.get(SWITCH),
         "unit": record.unit if record.supervisor == "systemd" else None,

@@ -45,11 +45,14 @@ _HINTS = {
     "ssh": "Install the package openssh-client",
 }
 # vde_switch ends when its standard input does, so that is a pipe whose other end is its own. dpipe makes a process group
-# (setpgrp(2)), which no leader of a session may.
+# (setpgrp(2)), which no leader of a session may. A link is tried for hours: of the tries before, its log keeps the last words.
 _SCRIPT = r"""name=$1 run=$2 pid=$2/$1.pid
 . "${0%/*}/$name.command"
 case $name in
 link-*)
+    log=${0%/*}/$name.log
+    words=$(grep -v "^maqet: " "$log" | tail -n 1)
+    printf '%s\n' "$words" >"$log"
     "$@" &
     echo $! >"$pid"
     wait $! ;;
@@ -112,9 +115,13 @@ def _found(program: Program) -> list[str]:
     return [find_any_qemu() if first == QEMU else find_program(first, _HINTS.get(first, "")), *rest]
 
 
+def command_file(record: NetworkRecord, name: str) -> str:
+    return f"{record.directory}/{name}.command"
+
+
 def write_command(record: NetworkRecord, name: str, argv: list[str]) -> None:
     """What is run under that name from its next start on."""
-    write_private(f"{record.directory}/{name}.command", f"set -- {shlex.join(argv)}\n", durable=False)
+    write_private(command_file(record, name), f"set -- {shlex.join(argv)}\n", durable=False)
 
 
 async def start(host: Host, record: NetworkRecord, program: Program, more: list[str]) -> None:
@@ -122,7 +129,7 @@ async def start(host: Host, record: NetworkRecord, program: Program, more: list[
     directory, run_dir = record.directory, record.run_dir
     with suppress(FileExistsError):
         os.mkfifo(f"{run_dir}/stdin", 0o600)
-    for path in (_log(record, program.name), f"{run_dir}/{program.name}.pid"):
+    for path in (log_of(record, program.name), f"{run_dir}/{program.name}.pid"):
         with suppress(FileNotFoundError):
             os.unlink(path)
     write_private(f"{directory}/unit.sh", _SCRIPT, durable=False)
@@ -136,7 +143,7 @@ async def start(host: Host, record: NetworkRecord, program: Program, more: list[
 def _properties(record: NetworkRecord, program: Program) -> Properties:
     from .systemd import SLICE, literal
 
-    log = _log(record, program.name)
+    log = log_of(record, program.name)
     words = ["/bin/sh", f"{record.directory}/unit.sh", program.name, record.run_dir]
     bound: Properties = [(name, ("as", [record.unit])) for name in ("PartOf", "After")] if program.name != SWITCH else []
     return [
@@ -159,7 +166,7 @@ def _properties(record: NetworkRecord, program: Program) -> Properties:
 
 def _start_process(record: NetworkRecord, program: Program) -> None:
     argv = ["/bin/sh", f"{record.directory}/unit.sh", program.name, record.run_dir]
-    detached.start_logged(argv, program.argv[0], _log(record, program.name))
+    detached.start_logged(argv, program.argv[0], log_of(record, program.name))
 
 
 async def stop(host: Host, record: NetworkRecord, name: str) -> None:
@@ -230,7 +237,7 @@ async def will_return(host: Host, record: NetworkRecord, name: str) -> bool:
 
 
 def start_error(record: NetworkRecord, program: Program) -> StartError:
-    log = _log(record, program.name)
+    log = log_of(record, program.name)
     words = last_words(log)
     said = f": {words[-1]}" if words else ""
     return StartError(f"the network's {program.name} ended before it could be used{said}", hint=f"Its log is {log}", argv=program.argv, log=words)
@@ -241,5 +248,5 @@ def _systemd(host: Host, record: Any) -> Systemd:
     return systemd
 
 
-def _log(record: NetworkRecord, name: str) -> str:
+def log_of(record: NetworkRecord, name: str) -> str:
     return f"{record.directory}/{name}.log"

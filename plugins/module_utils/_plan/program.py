@@ -18,6 +18,8 @@ from .._spec.subnet import dhcp_start, dns_of, gateway_of, parse_address, parse_
 SWITCH, UPLINK = "switch", "uplink"
 # Any QEMU of this host, whatever it emulates: there is no machine in it.
 QEMU = "qemu"
+# What a link says of itself, in its log.
+LINK_UP = "maqet: the link is up"
 _PORTS = 1024
 _BARE = ("-machine", "none", "-nodefaults", "-no-user-config", "-display", "none")
 _SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
@@ -125,6 +127,8 @@ def _link(run_dir: str, link: dict[str, Any]) -> list[str]:
     name = run_dir.rpartition("/")[2]
     # As find_runtime() of that host's _host/paths.py does.
     place = 'r=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; d=$r/maqet; test -d "$r" || d=${TMPDIR:-/tmp}/maqet-$(id -u)'
-    there = f'{place}; {_STAR.format(name=name)} exec vde_plug "$d/{name}/vde"'
+    # Where there is no switch vde_plug ends at once.
+    up = f'(sleep 1; kill -0 $$ 2>/dev/null && echo "{LINK_UP}" >&2) </dev/null >/dev/null &'
+    there = f'{place}; {_STAR.format(name=name)} {up} exec vde_plug "$d/{name}/vde"'
     options = [word for key, value in {**_SSH, **link.get("options", {})}.items() for word in ("-o", f"{key}={value}")]
     return ["dpipe", "vde_plug", f"{run_dir}/vde", "=", "ssh", "-T", *options, "--", link["ssh"], f"exec sh -c {shlex.quote(there)}"]
