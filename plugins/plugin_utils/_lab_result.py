@@ -80,13 +80,14 @@ class Merged:
         """One on a host that was lost."""
         why, kind = self.lost[host]
         error = {"msg": why, "error": kind, "hint": ""}
-        self.vms[name] = {"result": "failed", "actions": [], "pending_restart": [], "vm": {}, "ready": None, "addresses": [], "skipped": None, "error": error}
+        self.vms[name] = {"result": "failed", "actions": [], "pending_restart": [], "vm": {"status": "unknown"}}
+        self.vms[name].update(ready=None, addresses=[], skipped=None, error=error)
         self.vms[name]["host"], self.ends[name] = host or None, why
 
     def result(self, order: list[str]) -> dict[str, Any]:
         """As the module's own."""
         vms = {name: self.vms[name] for name in [*order, *sorted(set(self.vms) - set(order))] if name in self.vms}
-        said = summary(vms, check=self.planned)
+        said = summary(vms, check=self.planned, networks=self.networks)
         result = {
             "changed": self.changed,
             "lab": self.lab,

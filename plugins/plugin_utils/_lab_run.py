@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
 from ansible_collections.maqet.qemu.plugins.module_utils._plan.lab import chosen, waves
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab import compile_lab
+from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab import compile_lab, places
 from ansible_collections.maqet.qemu.plugins.plugin_utils._lab_result import Merged
 from ansible_collections.maqet.qemu.plugins.plugin_utils._lab_span import Spans, Ways
 
@@ -27,10 +27,7 @@ class LabRun:
     def __init__(self, arguments: dict[str, Any], *, here: str, hostvars: Any, is_local: bool = False, become: bool = False) -> None:
         self.lab, self._here = compile_lab(arguments["definition"]), here
         self.hosts = list(dict.fromkeys(self._place(host) for host in self.lab.hosts))
-        for host in filter(None, self.hosts):
-            if host not in hostvars:
-                key = next((machine.key for machine in self.lab.machines.values() if machine.host == host), "")
-                raise SpecError(f"vms.{key}.host" if key else "host", f"{host!r} is no host of the inventory", hint="Add it there, or see where it is misspelt")
+        self._check_hosts(arguments["definition"], hostvars)
         limit, state = arguments.get("limit") or [], arguments.get("state") or "started"
         names = chosen(self.lab, limit if isinstance(limit, list) else str(limit).split(","), ()) if limit else set(self.lab.machines)
         self._waves = waves(self.lab, state, names, lambda machine: self._place(machine.host))
@@ -41,6 +38,18 @@ class LabRun:
         self._is_absent = state == "absent"
         if state in ("started", "present"):
             self._spans.join()
+
+    def _check_hosts(self, definition: dict[str, Any], hostvars: Any) -> None:
+        """A profile that no machine has may name any."""
+        used = {machine.host: f"vms.{machine.key}" for machine in self.lab.machines.values()}
+        named: dict[Any, str] = {}
+        for path, source in places(definition):
+            named.setdefault((source or {}).get("host"), path)
+        for host in [host for host in self.hosts if host and host not in hostvars]:
+            path = used.get(host, named.get(host, ""))
+            if not path.startswith("profiles."):
+                raise SpecError(f"{path}.host", f"{host!r} is no host of the inventory", hint="Add it there, or see where it is misspelt")
+            self.hosts.remove(host)
 
     @property
     def is_here_alone(self) -> bool:

@@ -89,6 +89,10 @@ def test_hosts_without_machines_are_visited_by_prune():
 def test_a_host_that_the_inventory_has_not():
     with pytest.raises(SpecError, match=r"vms\.db\.host: 'hv9' is no host of the inventory"):
         run({"db": {"host": "hv9"}})
+    definition = {"lab": "x", "profiles": {"far": {"host": "hv9"}}, "vms": {"db": {}, "web": {"host": "hv2"}}}
+    assert LabRun({"definition": definition}, here="localhost", hostvars=HOSTS).hosts == ["", "hv2"]
+    with pytest.raises(SpecError, match=r"defaults\.host: 'hv9' is no host of the inventory"):
+        LabRun({"definition": {**definition, "defaults": {"host": "hv9"}, "vms": {}}, "state": "absent"}, here="localhost", hostvars=HOSTS)
 
 
 CARD = {"nics": [{"name": "lan", "network": "lan"}]}

@@ -191,12 +191,17 @@ NULLS = [
     ({"labels": {"t": None}}, "machines", {"cpus": 3, "rng": False, "labels": {"lab": "a"}}),
     ({"vms": {"m": {"labels": {"t": None}}}}, "machines", {"cpus": 3, "rng": False, "labels": {"lab": "a"}}),
     ({"vms": {"m": None}}, "machines", {"cpus": 3, "rng": False, "labels": {"t": "x", "lab": "a"}}),
-    ({"vms": None}, "machines", None),
     ({"networks": {"lan": None}}, "networks", ("", "none")),
     ({"networks": {"lan": {"uplink": None}}}, "networks", ("10.0.0.0/24", "none")),
     ({"networks": {"lan": {}}}, "networks", ("10.0.0.0/24", "nat")),
     ({"networks": None}, "networks", None),
 ]
+
+
+@pytest.mark.parametrize("over", [{"vms": None}, {"vms": {"m": None}}], ids=str)
+def test_null_takes_no_machine_away(over):
+    """Its data would go with it, for a file whose last machine was commented out."""
+    assert list(compile_lab(merge_definitions([{"lab": "a", "vms": {"m": None}}, over])).machines) == ["a-m"]
 
 
 @pytest.mark.parametrize(("over", "what", "left"), NULLS, ids=str)

@@ -71,9 +71,9 @@ def merge_definitions(definitions: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _without(before: dict[str, Any], definition: dict[str, Any]) -> dict[str, Any]:
-    """What is left of the files before, where a file says null: the name alone, of a network, a profile or an image. A machine says
-    nothing more by it."""
-    kept = {name: value for name, value in before.items() if definition.get(name, value) is not None}
+    """What is left of the files before, where a file says null: the name alone, of a network, a profile or an image. Of machines it
+    takes nothing away: they have data, and a file whose last machine was commented out says null."""
+    kept = {name: value for name, value in before.items() if name == "vms" or definition.get(name, value) is not None}
     for name in ("profiles", "images", "networks"):
         gone = {str(key) for key, value in (definition.get(name) or {}).items() if value is None}
         if gone and kept.get(name):
