@@ -97,3 +97,18 @@ def test_moments(case):
 def test_what_is_no_moment(text):
     with pytest.raises(SpecError, match=r"since: .* is no time"):
         parse_moment(text)
+
+
+class Text(str):
+    """As Ansible has texts on the controller."""
+
+
+class Number(int):
+    """And numbers."""
+
+
+def test_what_ansible_makes_of_texts_and_numbers_is_taken():
+    items = [{Text("serial"): Text("login: $"), "timeout": Number(5)}, {"port": Number(22)}, {"command": [Text("true")]}]
+    check_conditions(typed(items), "ready")
+    with pytest.raises(SpecError, match=r"ready\[0\].port: "):
+        check_conditions(typed([{"port": True}]), "ready")

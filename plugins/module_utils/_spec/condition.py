@@ -15,7 +15,7 @@ from .._errors import SpecError
 from .forward import forwards
 from .option import Option, argument_spec, json_schema
 from .said import said
-from .taken import TYPES, taken
+from .taken import is_one, taken
 from .values import check_values
 
 # One item of `ready`: one of the kinds, and a timeout beside it.
@@ -110,8 +110,8 @@ def typed(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _typed(option: Option, value: Any) -> Any:
     if option.type == "list":  # a text is taken for none: it would be cut at its commas
-        return [str(item) if type(item) in (int, float) else item for item in value] if isinstance(value, list) else value
-    if option.type == "str" or type(value) in TYPES.get(option.type, ()):
+        return [str(item) if is_one(item, "float") else item for item in value] if isinstance(value, list) else value
+    if option.type == "str" or is_one(value, option.type):
         return value
     try:
         if not option.short:

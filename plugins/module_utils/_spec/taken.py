@@ -74,19 +74,24 @@ def _item(item: Any, argument: dict[str, Any], path: str, here: bool) -> Any:
 
 
 def _converted(value: Any, kind: str, path: str) -> Any:
-    if kind == "raw" or (kind in TYPES and kind != "float" and type(value) in TYPES[kind]):
+    if kind == "raw" or (kind in TYPES and kind != "float" and is_one(value, kind)):
         return value
     from ansible.module_utils.common import validation
 
     try:
         if kind in ("str", "path") and isinstance(value, (dict, list)):
             raise TypeError
-        result = value if type(value) in TYPES.get(kind, ()) else getattr(validation, f"check_type_{kind}")(value)
+        result = value if is_one(value, kind) else getattr(validation, f"check_type_{kind}")(value)
         if kind == "float" and not is_finite(result):
             raise ValueError
     except (TypeError, ValueError, OverflowError):
         raise _mistaken(path, value, kind) from None
     return result
+
+
+def is_one(value: Any, kind: str) -> bool:
+    """Whether it is of that type. On the controller Ansible has texts and numbers of its own, which are Python's too; a boolean is no number."""
+    return isinstance(value, TYPES.get(kind, ())) and (kind == "bool" or not isinstance(value, bool))
 
 
 def is_finite(number: float) -> bool:

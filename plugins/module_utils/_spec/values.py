@@ -12,7 +12,7 @@ from typing import Any
 from .._errors import SpecError
 from .option import Option
 from .said import said
-from .taken import TYPES, WORDS, is_finite
+from .taken import TYPES, WORDS, is_finite, is_one
 
 
 def check_values(options: tuple[Option, ...], raw: dict[str, Any], path: str) -> None:
@@ -38,7 +38,7 @@ def _check(option: Option, value: Any, path: str) -> None:
         return
     alone = next((inner for inner in option.options if inner.name == option.short), option)
     words = WORDS.get(alone.type, "a text")
-    if type(value) not in TYPES.get(alone.type, (str,)):
+    if not is_one(value, alone.type if alone.type in TYPES else "str"):
         words += "" if alone is option else " or a dictionary"
         raise SpecError(path, f"{said(value)} is not {words}", hint=f"Use {alone.expects or words}")
     if alone.choices and value not in alone.choices:
