@@ -316,12 +316,20 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
 
 def _as_data(value: Any) -> Any:
-    """The same, of which nothing is ever evaluated: what looks like a template is marked as none, for ansible-core up to 2.18; all else
-    as harmless, since from 2.19 on ansible-inventory would show the lack of that mark."""
+    """The same, of which nothing is ever evaluated: all that is not plain words is marked as no template, for ansible-core up to 2.18;
+    plain words as harmless, since from 2.19 on ansible-inventory would show the lack of that mark."""
     if isinstance(value, dict):
+        if not all(map(_is_plain, value)):
+            # ansible-core up to 2.18 sees by the values alone that a dictionary is not to be evaluated.
+            return {wrap_var(key): wrap_var(str(item)) for key, item in value.items()}
         return {key: _as_data(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_as_data(item) for item in value]
     if not isinstance(value, str):
         return value
-    return wrap_var(value) if "{" in value else _harmless(value)
+    return _harmless(value) if _is_plain(value) else wrap_var(value)
+
+
+def _is_plain(word: str) -> bool:
+    """Whether nobody can take it for a template, however a template begins there (``#jinja2:`` says it)."""
+    return re.fullmatch("[A-Za-z0-9_.:/@+-]*", word) is not None

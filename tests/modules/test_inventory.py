@@ -17,6 +17,8 @@ from ansible_collections.maqet.qemu.tests.harness.wire import Wire
 SMALL = {"memory": "64MiB"}
 SSH = {"name": "lan", "forwards": [{"guest": 22}, {"guest": 80}]}
 GONE = {"ansible_host": "127.0.0.1", "ansible_port": 1}
+# Templates without a brace.
+HEADER = "#jinja2: variable_start_string:'[[', variable_end_string:']]'\n[[ 'evalu' ~ 'ated' ]]"
 
 
 @pytest.fixture
@@ -35,7 +37,11 @@ def test_this_host(home):
     web, db, odd = home.name("web"), home.name("db"), home.name("odd")
     home.started(web, nics=[SSH], labels={"lab": "shop-a", "role": "web"}, guest_agent=True)
     declared(
-        home, **{db: {"nics": [{"name": "lan", "address": "10.0.2.20"}], "labels": {"role": "{{ 1 + 1 }}"}, "guest_agent": False}, odd: {"guest_agent": True}}
+        home,
+        **{
+            db: {"nics": [{"name": "lan", "address": "10.0.2.20"}], "labels": {"role": "{{ 1 + 1 }}", "header": HEADER}, "guest_agent": False},
+            odd: {"guest_agent": True},
+        },
     )
     inventory = Inventory(home)
     groups, hosts = inventory.read(
@@ -53,7 +59,7 @@ def test_this_host(home):
     assert {key: hosts[web][f"maqet_{key}"] for key in facts} == facts and hosts[web]["letters"] == 6
     assert hosts[db]["maqet_addresses"] == {"lan": "10.0.2.20"} and "ansible_host" not in hosts[db]
     # A label is data, whatever it looks like.
-    assert hosts[db]["maqet_labels"] in ({"role": "{{ 1 + 1 }}"}, {"role": {"__ansible_unsafe": "{{ 1 + 1 }}"}})
+    assert hosts[db]["maqet_labels"] == {"role": {"__ansible_unsafe": "{{ 1 + 1 }}"}, "header": {"__ansible_unsafe": HEADER}}
     assert hosts[odd]["ansible_connection"] == "maqet.qemu.maqet_guest" and hosts[odd]["maqet_guest_vm"] == odd and "ansible_host" not in hosts[odd]
     with Wire(home.sockets(web) / "monitor.sock") as wire:
         wire.ask("stop")
@@ -82,7 +88,7 @@ def test_hypervisors(home, other):
     """Two users, each with machines of their own, and one that is not there."""
     shared, web, db = home.name("shared"), home.name("web"), home.name("db")
     declared(home, **{shared: {}, web: {"nics": [SSH]}})
-    declared(other, **{shared: {"labels": {"whose": "other"}}, db: {"guest_agent": True}})
+    declared(other, **{shared: {"labels": {"whose": "other", "braces": "{{ 'evalu' ~ 'ated' }}", "header": HEADER, HEADER: 1}}, db: {"guest_agent": True}})
     both = {"me": as_user(home), "you": as_user(other)}
     inventory = Inventory(home)
     groups, hosts = inventory.read(hypervisors={**both, "gone": GONE}, timeout=20)
@@ -105,11 +111,16 @@ def test_hypervisors(home, other):
         inventory.file("z.maqet.yml", hypervisors=["hypervisors"], hypervisor_prefix="always", separator="-", connect=[]),
     ]
     play = home.desk / "play.json"
-    show = task("ansible.builtin.debug", msg="{{ maqet_labels }}")
-    play.write_text(json.dumps([{"hosts": "maqet_machines", "gather_facts": False, "tasks": [{**show, "tags": "x"}]}]))
+    # What a task makes of a label is no template either, when it is used next.
+    tasks = [
+        task("ansible.builtin.set_fact", joined="{{ maqet_labels.keys() | join }}", value="-{{ maqet_labels.header }}"),
+        task("ansible.builtin.debug", msg="{{ maqet_labels }} {{ joined }} {{ value }}"),
+    ]
+    play.write_text(json.dumps([{"hosts": "maqet_machines", "gather_facts": False, "tasks": [{**each, "tags": "x"} for each in tasks]}]))
     flags = ["-b", "--become-user", "nobody", "-u", "nobody", "-c", "ssh", "--limit", f"you-{shared}", "--tags", "x", "--check", "--private-key", "/nosuch"]
     done = inventory.run(*sources, play, *flags, program="ansible-playbook")
     assert done.returncode == 0 and "'whose': 'other'" in done.stdout.replace('"', "'") and f"me-{shared}" not in done.stdout, done.stdout + done.stderr
+    assert "evaluated" not in done.stdout and done.stdout.count("#jinja2:") >= 4
 
 
 def test_an_answer_in_the_cache(home, other):
