@@ -74,8 +74,10 @@ options:
   hypervisor_prefix:
     description:
       - Whether a host's name begins with its hypervisor's.
-      - V(auto) does so with machines that share a name, be it with a machine of another hypervisor, of an inventory source before this
-        one, or with a hypervisor, and warns. V(always) does it with all machines. With V(never) such names are an error.
+      - V(auto) does so with machines that share a name, be it with a machine of another hypervisor, with a hypervisor or a group, or with a
+        host of an inventory source before this one, and warns. V(always) does it with all machines. With V(never) such names are an error.
+      - A host of an earlier source is the machine of that name, and gets its variables, where the machine is on V(localhost) or the host's
+        own variables have its hypervisor as C(maqet_hypervisor).
     type: str
     choices: [auto, always, never]
     default: auto
@@ -86,7 +88,8 @@ options:
     default: "."
   on_error:
     description:
-      - What to do when a hypervisor cannot be reached, or cannot tell its machines. V(warn) goes on with the others, V(fail) ends.
+      - What to do when a hypervisor cannot be reached, cannot tell its machines, or tells of one that cannot be a host. V(warn) goes on
+        without, V(fail) ends.
     type: str
     choices: [warn, fail]
     default: warn
@@ -162,13 +165,14 @@ import os
 import re
 from typing import Any
 
+from ansible import constants
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import MaqetError, SpecError
 from ansible_collections.maqet.qemu.plugins.module_utils._host.glance import Choice, glance, has_labels
-from ansible_collections.maqet.qemu.plugins.module_utils._spec.name import NAME_PATTERN
-from ansible_collections.maqet.qemu.plugins.plugin_utils._machines import LOCAL, Found, Naming, Ways, entitle, groups, is_sound, variables
+from ansible_collections.maqet.qemu.plugins.plugin_utils import _answers as answers
+from ansible_collections.maqet.qemu.plugins.plugin_utils._machines import LOCAL, NOBODY, OTHERS, Found, Naming, Ways, entitle, groups, variables
 
 try:
     from ansible.template import trust_as_template as _harmless
@@ -177,6 +181,7 @@ except ImportError:
 
 # Of what an answer in the cache is like.
 _ANSWER = 1
+_MOST_FAULTS = 3
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]
@@ -242,13 +247,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         """What each hypervisor has, in the order given."""
         told: dict[str, list[Any]] = {}
         if LOCAL in given:
-            told[LOCAL], warnings = glance(Choice())
-            for words in warnings:
-                self.display.warning(words)
+            told.update(self._looked())
         if others:
             keys = {name: self._key(path, name, others.telling(name)) for name in given if name != LOCAL}
             if cache and self.get_option("cache"):
-                told.update({name: self._cache[key] for name, key in keys.items() if key in self._cache})
+                kept = {name: answers.plain(self._cache[key]) for name, key in keys.items() if key in self._cache}
+                told.update({name: machines for name, machines in kept.items() if machines is not None})
             missing = [name for name in keys if name not in told]
             told.update(self._asked(others, missing) if missing else {})
             if self.get_option("cache"):
@@ -260,59 +264,101 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         whose = json.dumps([_ANSWER, os.getuid(), name, telling], sort_keys=True)
         return f"{self.get_cache_key(path)}_{hashlib.sha256(whose.encode()).hexdigest()[:16]}"
 
+    def _looked(self) -> dict[str, list[Any]]:
+        """What this host has."""
+        try:
+            machines, warnings = glance(Choice())
+        except MaqetError as exc:
+            self._left_out(f"hypervisors: {LOCAL} cannot tell its machines: {exc.message}", exc.hint)
+            return {}
+        for words in warnings:
+            self.display.warning(words)
+        return {LOCAL: machines}
+
     def _asked(self, others: Any, names: list[str]) -> dict[str, list[Any]]:
         results = others.ask(names, "maqet.qemu.maqet_vm_info", {"brief": True}, self.get_option("timeout"))
         told = {}
         for name, result in results.items():
-            for words in result.get("warnings") or ():
-                # From ansible-core 2.19 on it is more than a text.
-                self.display.warning(f"{name}: {words if isinstance(words, str) else words.event.msg}")
-            if isinstance(result.get("vms"), list):
-                told[name] = json.loads(json.dumps(result["vms"]))  # as it comes out of the cache: without Ansible's marks
+            for words in answers.warnings(result):
+                self.display.warning(f"{name}: {words}")
+            machines = answers.plain(result.get("vms"))
+            if machines is not None:
+                told[name] = machines
                 continue
             what = "cannot be reached" if result.get("unreachable") else "cannot tell its machines"
-            words = f"hypervisors: {name} {what}: {str(result.get('msg', '')).strip()}"
-            if self.get_option("on_error") == "fail":
-                raise SpecError("", words, hint="See that 'ansible -m ping' gets there, or set on_error: warn")
-            self.display.warning(f"{words}. Its machines are left out")
+            why = answers.words(result.get("msg") or "what it answers is no list of machines, or too long a one")
+            self._left_out(f"hypervisors: {name} {what}: {why}", "See that 'ansible -m ping' gets there")
         return told
+
+    def _left_out(self, what: str, hint: str = "") -> None:
+        """What cannot be told, or not be used, is an error or left out."""
+        if self.get_option("on_error") == "fail":
+            raise SpecError("", what, hint=f"{hint}, or set on_error: warn" if hint else "Set on_error: warn to leave that out")
+        self.display.warning(f"{what}. Left out. {hint}".rstrip())
 
     def _sifted(self, hypervisor: str, machines: list[Any]) -> list[Found]:
         """Those that are meant."""
-        labs, labels, states = (self.get_option(option) for option in ("labs", "labels", "states"))
-        found = []
+        sound: dict[str, Any] = {}
+        faults = []
         for machine in machines:
-            if not is_sound(machine):
-                self.display.warning(f"hypervisors: {hypervisor} tells of a machine whose name is none ({NAME_PATTERN}): it is left out")
-                continue
-            if (
-                has_labels(machine.get("labels") or {}, labels)
-                and (labs is None or machine.get("lab") in labs)
-                and (states is None or machine.get("status") in states)
-            ):
-                found.append(Found(hypervisor, machine))
-        return found
+            wrong = answers.fault(machine) or (f"{machine['name']}, told of twice" if machine["name"] in sound else "")
+            if wrong:
+                faults.append(wrong)
+            else:
+                sound[machine["name"]] = machine
+        if faults:
+            more = f"; and {len(faults) - _MOST_FAULTS} more" if len(faults) > _MOST_FAULTS else ""
+            self._left_out(f"hypervisors: {hypervisor} tells of what is no machine: {'; '.join(faults[:_MOST_FAULTS])}{more}")
+        labs, labels, states = (self.get_option(option) for option in ("labs", "labels", "states"))
+        return [
+            Found(hypervisor, machine)
+            for machine in sound.values()
+            if has_labels(machine.get("labels") or {}, labels)
+            and (labs is None or machine.get("lab") in labs)
+            and (states is None or machine.get("status") in states)
+        ]
 
     def _fill(self, found: list[Found], given: dict[str, Any], ways: Ways) -> None:
-        # Whatever else has one of their names is told more by this source; a machine of another hypervisor and a hypervisor are not.
-        taken = {name for name, host in self.inventory.hosts.items() if host.vars.get("maqet_hypervisor") not in (None, *given)}
         option = self.get_option
-        named, warnings = entitle(found, Naming(option("hypervisor_prefix"), option("separator"), frozenset(taken | set(given) | {LOCAL})))
+        named, warnings, left = entitle(found, Naming(option("hypervisor_prefix"), option("separator"), self._taken(found, given)))
         for words in warnings:
             self.display.warning(words)
+        for words in left:
+            self._left_out(words)
         for title, item in named.items():
-            self._add(title, item, {**variables(item), **ways.to(title, item)})
+            self._add(title, {**variables(item), **ways.to(title, item)})
+        # Variables of a host whose name is a group's would be the group's, so no group is made before all have theirs.
+        for title, item in named.items():
+            self._group(title, item)
 
-    def _add(self, title: str, item: Found, facts: dict[str, Any]) -> None:
+    def _taken(self, found: list[Found], given: dict[str, Any]) -> dict[str, str]:
+        """Who has the names that there are: a host says it itself, and no machine is a hypervisor, this host, or a group."""
+        taken = {}
+        for name, host in self.inventory.hosts.items():
+            words = [str(host.vars[key]) for key in ("maqet_hypervisor", "maqet_name") if host.vars.get(key)]
+            taken[name] = "/".join(words) if "maqet_hypervisor" in host.vars else OTHERS
+        made = {self._sanitize_group_name(group) for item in found for group in groups(item)}
+        return {**taken, **dict.fromkeys([*self.inventory.groups, *made, *given, *constants.LOCALHOST], NOBODY)}
+
+    def _add(self, title: str, facts: dict[str, Any]) -> None:
         self.inventory.add_host(title)
         for key, value in facts.items():
             self.inventory.set_variable(title, key, _as_data(value))
-        for group in groups(item):
-            self.inventory.add_host(title, self.inventory.add_group(self._sanitize_group_name(group)))
+        self._set_composite_vars(self.get_option("compose"), self.inventory.get_host(title).get_vars(), title, strict=self.get_option("strict"))
+
+    def _group(self, title: str, item: Found) -> None:
+        for group in map(self._sanitize_group_name, groups(item)):
+            if group in self.inventory.hosts:
+                self._left_out(f"{title} would be in the group {group!r}, and so is a host called")
+            else:
+                self.inventory.add_host(title, self.inventory.add_group(group))
         facts, strict = self.inventory.get_host(title).get_vars(), self.get_option("strict")
-        self._set_composite_vars(self.get_option("compose"), facts, title, strict=strict)
         self._add_host_to_composed_groups(self.get_option("groups"), facts, title, strict=strict)
-        self._add_host_to_keyed_groups(self.get_option("keyed_groups"), facts, title, strict=strict)
+        labels = facts["maqet_labels"]
+        if isinstance(labels, dict):
+            # A number is no group's name.
+            facts["maqet_labels"] = {key: str(value) if isinstance(value, (int, float)) else value for key, value in labels.items()}
+        self._add_host_to_keyed_groups(self.get_option("keyed_groups"), facts, title, strict=strict, fetch_hostvars=False)
 
 
 def _as_data(value: Any) -> Any:

@@ -10,18 +10,18 @@ What a hypervisor says of its machines is data and no more: what goes into a con
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..module_utils._errors import SpecError
-from ..module_utils._spec.name import NAME_PATTERN
 
 if TYPE_CHECKING:
     from ._hypervisors import Hypervisors
 
 LOCAL = "localhost"
+# Neither can be a hypervisor.
+OTHERS, NOBODY = "", "/"
 WAYS = ("forward", "address", "agent")
 # Networks whose addresses are of the hypervisor's own networks. Those of the others exist inside QEMU or between machines alone.
 _OUTSIDE = ("bridge", "tap")
@@ -34,40 +34,58 @@ class Found(NamedTuple):
     hypervisor: str
     machine: dict[str, Any]
 
+    @property
+    def name(self) -> str:
+        return str(self.machine["name"])
+
+    @property
+    def place(self) -> str:
+        """What tells it from all others. No name of a machine has a slash."""
+        return f"{self.hypervisor}/{self.name}"
+
 
 class Naming(NamedTuple):
-    """Options: ``hypervisor_prefix`` and ``separator``; and names that are other hosts' already."""
+    """Options: ``hypervisor_prefix`` and ``separator``; and who has the names that there are already.
+
+    That is a machine's place, a hypervisor whose machine of that name it is, OTHERS for a host of another inventory source, or NOBODY.
+    """
 
     prefix: str
     separator: str
-    taken: frozenset[str]
+    taken: dict[str, str]
+
+    def full(self, item: Found) -> str:
+        return f"{item.hypervisor}{self.separator}{item.name}"
+
+    def is_taken(self, title: str, item: Found) -> bool:
+        """By whatever is another host. This host's own machines are what other sources call so."""
+        may = (item.place, item.hypervisor, OTHERS) if item.hypervisor == LOCAL else (item.place, item.hypervisor)
+        return self.taken.get(title, item.place) not in may
 
 
-def is_sound(machine: Any) -> bool:
-    return isinstance(machine, dict) and isinstance(machine.get("name"), str) and re.fullmatch(NAME_PATTERN, machine["name"]) is not None
+def entitle(found: list[Found], naming: Naming) -> tuple[dict[str, Found], list[str], list[str]]:
+    """The machines by their names in the inventory, warnings, and what is left out: two machines are never one host.
 
-
-def entitle(found: list[Found], naming: Naming) -> tuple[dict[str, Found], list[str]]:
-    """The machines by their names in the inventory, and warnings. Two machines are never one host.
-
-    :raises SpecError: they would be.
+    :raises SpecError: a name is shared, and none may have a prefix.
     """
-    named: dict[str, Found] = {}
-    shared: dict[str, list[str]] = {}
-    counts = Counter(item.machine["name"] for item in found)
-    for item in found:
-        name = title = item.machine["name"]
-        is_shared = counts[name] > 1 or name in naming.taken
-        if is_shared and naming.prefix == "never":
-            raise SpecError("hypervisor_prefix", f"is never, and more than one host would be {name!r}", hint="Set auto or always, or rename the machine")
-        if is_shared or naming.prefix == "always":
-            title = f"{item.hypervisor}{naming.separator}{name}"
-        if title in named or title in naming.taken:
-            raise SpecError("separator", f"{naming.separator!r} makes {title!r} the name of two hosts", hint="Use another")
-        if is_shared and naming.prefix == "auto":
-            shared.setdefault(name, []).append(title)
+    counts = Counter(item.name for item in found)
+    shared = {item.place for item in found if counts[item.name] > 1 or naming.is_taken(item.name, item)}
+    longer = {naming.full(item) for item in found if item.place in shared}
+    shared |= {item.place for item in found if item.name in longer}
+    if shared and naming.prefix == "never":
+        name = min(item.name for item in found if item.place in shared)
+        raise SpecError("hypervisor_prefix", f"is never, and more than one host or group would be {name!r}", hint="Set auto or always, or rename the machine")
+    titled = [(naming.full(item) if naming.prefix == "always" or item.place in shared else item.name, item) for item in found]
+    titles = Counter(title for title, _item in titled)
+    named, told, left = {}, defaultdict(list), []
+    for title, item in titled:
+        if naming.is_taken(title, item) or (titles[title] > 1 and item.hypervisor != LOCAL):
+            left.append(f"{item.name} of {item.hypervisor} would be {title!r}, and so is another host called")
+            continue
         named[title] = item
-    return named, [f"{name!r} is the name of more than one host: here {', '.join(titles)}" for name, titles in shared.items()]
+        if item.place in shared and naming.prefix == "auto":
+            told[item.name].append(title)
+    return named, [f"{name!r} is the name of more than one host or group: here {', '.join(all_of_it)}" for name, all_of_it in told.items()], left
 
 
 def variables(item: Found) -> dict[str, Any]:
@@ -78,7 +96,8 @@ def variables(item: Found) -> dict[str, Any]:
 def groups(item: Found) -> Iterable[str]:
     """Their names, yet to be made safe."""
     yield "maqet_machines"
-    yield f"state_{item.machine.get('status')}"
+    if item.machine.get("status"):
+        yield f"state_{item.machine['status']}"
     if item.machine.get("lab"):
         yield f"lab_{item.machine['lab']}"
     for key, value in (item.machine.get("labels") or {}).items():

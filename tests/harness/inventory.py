@@ -58,3 +58,13 @@ def as_user(home, **variables):
     wrapper.write_text("\n".join(["#!/bin/sh", *lines, f'exec {shlex.quote(sys.executable)} "$@"', ""]))
     wrapper.chmod(0o755)
     return {"ansible_connection": "local", "ansible_python_interpreter": str(wrapper), **variables}
+
+
+def telling(home, name, answer):
+    """Connection variables of a hypervisor that answers that, whatever it is asked: a list of machines, or text instead of a result."""
+    text = answer if isinstance(answer, str) else json.dumps({"changed": False, "vms": answer})
+    (home.desk / f"{name}.said").write_text(text)
+    teller = home.desk / f"{name}.sh"
+    teller.write_text(f"#!/bin/sh\nexec cat {shlex.quote(str(home.desk / f'{name}.said'))}\n")
+    teller.chmod(0o755)
+    return {"ansible_connection": "local", "ansible_python_interpreter": str(teller)}

@@ -11,7 +11,7 @@ import json
 import pytest
 from ansible_collections.maqet.qemu.tests.harness.engine import Wish, reach, reach_all
 from ansible_collections.maqet.qemu.tests.harness.home import Home, task
-from ansible_collections.maqet.qemu.tests.harness.inventory import Inventory, as_user
+from ansible_collections.maqet.qemu.tests.harness.inventory import Inventory, as_user, telling
 from ansible_collections.maqet.qemu.tests.harness.wire import Wire
 
 SMALL = {"memory": "64MiB"}
@@ -81,7 +81,8 @@ def test_what_is_wrong_is_said(home):
     assert "separator: '/' cannot be" in inventory.refused(separator="/")
     assert "hypervisors: gone cannot be reached" in inventory.refused(hypervisors={"gone": GONE}, on_error="fail")
     (home.state / "maqet/state.db").chmod(0)
-    assert "cannot be used" in inventory.refused()
+    assert "localhost cannot tell its machines" in inventory.refused(on_error="fail")
+    assert inventory.read()[1] == {} and "cannot be used" in inventory.warnings
 
 
 def test_hypervisors(home, other):
@@ -121,6 +122,44 @@ def test_hypervisors(home, other):
     done = inventory.run(*sources, play, *flags, program="ansible-playbook")
     assert done.returncode == 0 and "'whose': 'other'" in done.stdout.replace('"', "'") and f"me-{shared}" not in done.stdout, done.stdout + done.stderr
     assert "evaluated" not in done.stdout and done.stdout.count("#jinja2:") >= 4
+
+
+def test_whatever_a_hypervisor_says(home):
+    """It is no other host, reaches no other host's variables, and costs no other hypervisor its machines."""
+    there = {"status": "running", "forwards": [{"nic": "lan", "protocol": "tcp", "listen": "203.0.113.66", "host": 2222, "guest": 22}]}
+    names = ["all", "prod", "prod-db", "127.0.0.1", "hv2", "hv2.web", "web", "mine", "state_running"]
+    evil = [{"name": name, **there} for name in names]
+    evil += [{"name": "web"}, {"name": "listed", "labels": ["x"]}, {"name": "of-5", "forwards": 5}, "x", {"name": "numbered", "labels": {"tier": 5}}]
+    given = {
+        "hv1": telling(home, "hv1", evil),
+        "hv2": telling(home, "hv2", [{"name": "web", **there, "labels": {"tier": "x"}}]),
+        "deep": telling(home, "deep", '{"vms": ' + "[" * 9999 + "]" * 9999 + "}"),
+        "dumb": telling(home, "dumb", '{"failed": true, "msg": "\\u001b[2Jhi", "warnings": 5}'),
+    }
+    secret = {"ansible_host": "10.0.0.5", "ansible_password": "x"}
+    static = {"prod": {"hosts": {"prod-db": secret, "mine": {"maqet_hypervisor": "hv1"}, "label_tier_x": {}}}}
+    (home.desk / "hosts.json").write_text(json.dumps(static))
+    inventory = Inventory(home)
+    groups, hosts = inventory.read(home.desk / "hosts.json", hypervisors=given, keyed_groups=[{"key": "maqet_labels.tier", "prefix": "tier"}])
+    prefixed = {f"hv1.{name}" for name in names if name != "mine"}
+    assert set(hosts) | {"label_tier_x"} == {"prod-db", "mine", "numbered", "hv2.web", "label_tier_x"} | prefixed
+    assert hosts["prod-db"] == secret and groups["prod"] == {"prod-db", "mine", "label_tier_x"}
+    assert hosts["hv2.web"]["maqet_hypervisor"] == "hv2" and hosts["mine"]["ansible_host"] == "203.0.113.66"
+    assert groups["state_running"] == prefixed | {"mine", "hv2.web"} and groups["tier_5"] == {"numbered"} and "label_tier_x" not in groups
+    assert "hv1 tells of what is no machine: web, told of twice; listed, by its labels; of-5, by its forwards; and 1 more" in inventory.warnings
+    assert "dumb cannot tell its machines: [2Jhi" in inventory.warnings and "deep cannot tell" in inventory.warnings
+    assert "hv1 tells of what is no machine" in inventory.refused(hypervisors={"hv1": given["hv1"]}, on_error="fail")
+
+
+def test_machines_of_two_sources(home):
+    """A machine of an earlier source is no other hypervisor's, and is the same one in both."""
+    given = {host: telling(home, host, [{"name": "web", "lab": lab}]) for host, lab in (("hv1", "a"), ("hv2", "b"))}
+    inventory = Inventory(home)
+    first = inventory.file("a.maqet.yml", labs=["a"], hypervisors=given)
+    groups, hosts = inventory.read(first, labs=["b"], hypervisors=given)
+    assert (groups["lab_a"], groups["lab_b"], hosts["web"]["maqet_hypervisor"]) == ({"web"}, {"hv2.web"}, "hv1")
+    assert "'web' is the name of more than one host or group: here hv2.web" in inventory.warnings
+    assert set(inventory.read(first, labs=["a"], hypervisors=given, groups={"again": "true"})[0]["again"]) == {"web"}
 
 
 def test_an_answer_in_the_cache(home, other):

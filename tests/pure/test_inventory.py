@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
-from ansible_collections.maqet.qemu.plugins.plugin_utils._machines import WAYS, Found, Naming, Ways, entitle, groups, is_sound
+from ansible_collections.maqet.qemu.plugins.plugin_utils._answers import fault, plain, warnings, words
+from ansible_collections.maqet.qemu.plugins.plugin_utils._machines import NOBODY, OTHERS, WAYS, Found, Naming, Ways, entitle, groups
 
 
 def machine(name="web", **facts):
@@ -18,39 +19,92 @@ def forward(listen="127.0.0.1", host=2222, guest=22, protocol="tcp"):
     return {"listen": listen, "host": host, "guest": guest, "protocol": protocol, "nic": "lan"}
 
 
-def titles(found, prefix="auto", separator=".", taken=()):
-    named, warnings = entitle([Found(hypervisor, machine(name)) for hypervisor, name in found], Naming(prefix, separator, frozenset(taken)))
-    return {title: (item.hypervisor, item.machine["name"]) for title, item in named.items()}, warnings
+def titles(found, prefix="auto", separator=".", **taken):
+    named, told, left = entitle([Found(hypervisor, machine(name)) for hypervisor, name in found], Naming(prefix, separator, taken))
+    return {title: item.place for title, item in named.items()}, [*told, *left]
 
 
 def test_names():
-    assert titles([("a", "web"), ("b", "db")]) == ({"web": ("a", "web"), "db": ("b", "db")}, [])
-    named, warnings = titles([("a", "web"), ("b", "web"), ("b", "db")])
-    assert set(named) == {"a.web", "b.web", "db"} and warnings == ["'web' is the name of more than one host: here a.web, b.web"]
-    assert set(titles([("a", "hv")], taken=["hv"])[0]) == {"a.hv"}
-    assert titles([("a", "web")], prefix="always", separator="-") == ({"a-web": ("a", "web")}, [])
+    assert titles([("a", "web"), ("b", "db")]) == ({"web": "a/web", "db": "b/db"}, [])
+    named, told = titles([("a", "web"), ("b", "web"), ("b", "db")])
+    assert set(named) == {"a.web", "b.web", "db"} and told == ["'web' is the name of more than one host or group: here a.web, b.web"]
+    assert titles([("a", "web")], prefix="always", separator="-") == ({"a-web": "a/web"}, [])
+    with pytest.raises(SpecError):
+        titles([("a", "web"), ("b", "web")], prefix="never")
 
 
 @pytest.mark.parametrize(
-    "found, options",
+    "whose, here",
     [
-        ([("a", "web"), ("b", "web")], {"prefix": "never"}),
-        ([("a", "web"), ("b", "web"), ("b", "a.web")], {}),
-        ([("a", "web")], {"prefix": "always", "taken": ["a.web"]}),
-        ([("a", "b-web"), ("a-b", "web")], {"prefix": "always", "separator": "-"}),
+        (NOBODY, {"hv1": False, "localhost": False}),  # a group, a hypervisor
+        (OTHERS, {"hv1": False, "localhost": True}),
+        ("hv1", {"hv1": True, "hv2": False, "localhost": False}),
+        ("hv1/web", {"hv1": True, "hv2": False, "localhost": False}),
+        ("hv1/db", {"hv1": False}),
+        ("localhost/web", {"hv1": False, "localhost": True}),
     ],
 )
-def test_two_are_never_one(found, options):
-    with pytest.raises(SpecError):
-        titles(found, **options)
+def test_whose_a_name_is_already(whose, here):
+    """A hypervisor's machine is a host that there is where that host says so."""
+    for hypervisor, is_its in here.items():
+        assert list(titles([(hypervisor, "web")], web=whose)[0]) == ["web" if is_its else f"{hypervisor}.web"]
+
+
+@pytest.mark.parametrize(
+    "found, options, expected",
+    [
+        # Who calls a machine as another's is called in full does not get that name.
+        ([("a", "web"), ("a", "b.web"), ("b", "web")], {}, {"a.web": "a/web", "a.b.web": "a/b.web", "b.web": "b/web"}),
+        ([("a", "web"), ("b", "db")], {"prefix": "always", "a.web": OTHERS}, {"b.db": "b/db"}),
+        ([("a", "b-web"), ("a-b", "web"), ("b", "web")], {"prefix": "always", "separator": "-"}, {"b-web": "b/web"}),
+        ([("localhost", "b.web"), ("localhost.b", "web")], {"prefix": "always"}, {"localhost.b.web": "localhost/b.web"}),
+    ],
+)
+def test_two_are_never_one(found, options, expected):
+    named, told = titles(found, **options)
+    assert named == expected and len(told) >= len(found) - len(expected)
 
 
 @pytest.mark.parametrize("said", [None, {}, {"name": ""}, {"name": "a b"}, {"name": "-oProxyCommand=x"}, {"name": "a\n"}, {"name": 1}, ["name"]])
 def test_what_is_no_machine(said):
-    assert not is_sound(said)
+    assert fault(said)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"labels": ["a"]},
+        {"labels": dict.fromkeys(map(str, range(101)))},
+        {"forwards": 5},
+        {"forwards": ["x"]},
+        {"networks": ["x"]},
+        {"addresses": "x"},
+        {"addresses": {"lan": ["10.0.0.1"]}},
+        {"status": {}},
+        {"lab": ["shop"]},
+        {"guest_agent": "yes"},
+        {"sockets": {"agent": 1}},
+    ],
+)
+def test_what_a_machine_cannot_have(facts):
+    assert fault(machine()) == "" and fault(machine(**facts)) == f"web, by its {next(iter(facts))}"
+
+
+def test_what_is_no_answer():
+    circle = []
+    circle.append(circle)
+    assert plain([{"name": "web"}]) == [{"name": "web"}]
+    for said in (None, {}, "web", [object()], circle, ["x" * 3_000_000], [{}] * 6000):
+        assert plain(said) is None
+
+
+def test_what_a_hypervisor_says_is_one_line():
+    assert words("\x1b[2Jboo\n\r\u202ehoo") == "[2Jboo hoo" and len(words("x" * 10_000)) < 1000
+    assert warnings({"warnings": "abc"}) == warnings({}) == [] and warnings({"warnings": ["a\nb", 5]}) == ["a b", "5"]
 
 
 def test_groups():
+    assert list(groups(Found("a", {"name": "web"}))) == ["maqet_machines"]
     assert list(groups(Found("a", machine(lab="shop", labels={"role": "db"})))) == ["maqet_machines", "state_running", "lab_shop", "label_role_db"]
     assert list(groups(Found("a", machine(lab="", labels=None)))) == ["maqet_machines", "state_running"]
 
