@@ -28,7 +28,8 @@ options:
     description:
       - Whose machines to read. V(localhost) is this host, read directly, as the user who runs Ansible. All others are asked by one
         module run each, side by side, with the connection, user and C(become) that their variables and C(ansible.cfg) say.
-        Options of the command line such as C(-u), C(-b) and C(--limit) do not touch that, so every command sees the same machines.
+        Options of the command line such as C(-u), C(-b), C(-e ansible_user=…) and C(--limit) do not touch that, so every command sees
+        the same machines.
       - A list of hosts or groups of the inventory sources before this one. For example V([localhost, hv1, hypervisors]).
       - Or a dictionary of hosts with their connections' variables, on top of those that they have in the inventory.
       - "For example V({hv1: {ansible_host: 192.168.1.5, ansible_user: vm}})."
@@ -53,13 +54,14 @@ options:
     description:
       - How a machine may be reached, what is preferred first. The first way that it has is set, running or not; none when it has
         none of them.
-      - V(forward) is a forwarded port that leads to O(guest_port). One that listens on the loopback of another host is reached by an ssh
-        through that host, with its user, key and ssh arguments, in C(ansible_ssh_common_args). Your own arguments belong into
-        C(ansible_ssh_extra_args). That ssh is given no password.
+      - V(forward) is a forwarded port that leads to O(guest_port). One that listens on the loopback of another host, or on a host that is
+        itself reached through another by its C(ansible_ssh_common_args), is reached by an ssh through that host, with its user, key and
+        ssh arguments, in C(ansible_ssh_common_args). Your own arguments belong into C(ansible_ssh_extra_args). That ssh is given no
+        password.
       - V(address) is the C(address) of a network card on a bridge or tap. It is taken as it is, this host must have a way there.
       - V(agent) is the guest agent, which needs no network, by the connection plugin P(maqet.qemu.maqet_guest#connection); on another host
-        where that is reached by ssh without C(become). Whichever way is set, machines with C(guest_agent) have C(maqet_guest_vm) and
-        C(maqet_guest_hypervisor) for it.
+        where that is reached by ssh without C(become), and is a host of a source before this one, without variables in O(hypervisors).
+        Whichever way is set, machines with C(guest_agent) have C(maqet_guest_vm) and C(maqet_guest_hypervisor) for it.
       - Addresses on other networks, such as that of QEMU itself or one between machines alone, are reached from no host.
       - For example V([address, forward]).
     type: list
@@ -127,7 +129,7 @@ on_error: fail
 timeout: 60
 
 ---
-# No other source is needed where the connections are said here.
+# No other source is needed where the connections are said here, unless machines are to be reached by their agents.
 plugin: maqet.qemu.maqet
 hypervisors:
   hv1: {ansible_host: 192.168.1.5, ansible_user: vm}
@@ -327,6 +329,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             self._left_out(words)
         for title, item in named.items():
             self._add(title, {**variables(item), **ways.to(title, item)})
+        for name in sorted(ways.unknown):
+            self.display.warning(f"hypervisors: machines of {name} are not reached by their agents, since no source before this one has that host so")
         # Variables of a host whose name is a group's would be the group's, so no group is made before all have theirs.
         for title, item in named.items():
             self._group(title, item)

@@ -25,6 +25,7 @@ from typing import Any
 from ..module_utils._errors import HostError, MachineError, MaqetError
 from ..module_utils._host.deadline import Deadline
 from ..module_utils._host.paths import SOCKET_PATH_MAX, find_paths, make_private, write_private
+from . import _answers as answers
 from ._guest_way import check
 
 _ASK_SECONDS = 30
@@ -166,13 +167,14 @@ class There:
         hypervisors = self._hypervisors()
         arguments = {"brief": True, "name": [self._name]}
         result = hypervisors.ask([self._host], "maqet.qemu.maqet_vm_info", arguments, _ASK_SECONDS)[self._host]
-        machines = result.get("vms")
-        if not isinstance(machines, list):
-            raise HostError(f"{self._host} cannot tell its machines: {str(result.get('msg', '')).strip()}", hint="See that 'ansible -m ping' gets there")
-        facts = next((item for item in machines if item.get("name") == self._name), None)
+        machines = answers.plain(result.get("vms"))
+        if machines is None:
+            raise HostError(f"{self._host} cannot tell its machines: {answers.words(result.get('msg', ''))}", hint="See that 'ansible -m ping' gets there")
+        facts = next((item for item in machines if not answers.fault(item) and item["name"] == self._name), None)
         remote = check(self._name, facts, self._host)
-        if not remote.startswith("/") or ":" in remote:
-            raise HostError(f"{self._host} tells of a socket that is none: {remote!r}")
+        # ssh puts this host's environment and more in for $ and %.
+        if not remote.startswith("/") or set(remote) & set(":$%"):
+            raise HostError(f"{self._host} tells of a socket that is none: {answers.words(remote)!r}")
         argv = self._ssh(hypervisors, remote)
         write_private(f"{self._folder}/answer", json.dumps(argv), durable=False)
         return argv
@@ -186,7 +188,8 @@ class There:
         from ._hypervisors import Hypervisors
 
         if self._host not in self._hostvars:
-            raise HostError(f"maqet_guest_hypervisor: the inventory has no host {self._host!r}", hint="Give its name there, not its address")
+            hint = "Give its name there, not its address. One that only a maqet source names under hypervisors is no host there"
+            raise HostError(f"maqet_guest_hypervisor: the inventory has no host {self._host!r}", hint=hint)
         magic = get_reserved_names()
         variables = {key: value for key, value in self._hostvars.raw_get(self._host).items() if key not in magic}
         hypervisors = Hypervisors(InventoryData(), DataLoader(), {self._host: variables})

@@ -37,7 +37,7 @@ def check(name: str, facts: dict[str, Any] | None, whose: str) -> str:
         raise MachineError(f"the machine {name} has no channel for an agent", hint="Declare guest_agent: true, it takes effect at its next start")
     if status in STILL:
         raise MachineError(f"the machine {name} cannot be spoken to: {STILL[status]}", hint="maqet_vm with state: started lets it go on", status=status)
-    return str(facts["sockets"]["agent"])
+    return str((facts.get("sockets") or {}).get("agent", ""))
 
 
 class Here:

@@ -4,12 +4,13 @@
 
 """Hosts that run machines, asked while an inventory is being read, each over its own connection as in a play.
 
-What the command line says of connections (``-u``, ``-b``, ``--limit``, ``--tags``, …) is for what it runs, so it is left out here:
+What the command line says of connections (``-u``, ``-b``, ``-e ansible_…``, ``--limit``, …) is for what it runs, so it is left out here:
 every command sees the same machines.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
 from collections.abc import Iterable
@@ -29,6 +30,8 @@ from ansible.utils.vars import combine_vars
 from ansible.vars.manager import VariableManager
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
+# ssh's -J and -F, also behind flags, and -o of what -J is short for.
+_BY_ANOTHER = r"-[46AaCfGgKkMNnqsTtVvXxYy]*[JF]|(-o)?\s*(?i:ProxyJump|ProxyCommand)\b"
 _REGISTERED = "maqet_answer"
 _SSH = ("ssh", "smart", "paramiko", "paramiko_ssh")
 _KEPT = ("basedir", "extra_vars", "inventory", "module_path", "vault_ids", "vault_password_files", "verbosity")
@@ -46,6 +49,18 @@ class _Quiet(TaskQueueManager):  # type: ignore[misc]
         pass
 
 
+class _Variables(VariableManager):  # type: ignore[misc]
+    """How hosts are connected to is not what the command line says (``-e ansible_user=…``): that is for what it runs."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        said: dict[str, Any] = self.extra_vars
+        self._extra_vars = {key: value for key, value in said.items() if not key.startswith("ansible_")}
+
+    def of_host(self, host: Any) -> dict[str, Any]:
+        return dict(self.get_vars(host=host, include_hostvars=False))
+
+
 class Hypervisors:
     """
     :param known: the inventory as far as it was read before.
@@ -55,12 +70,20 @@ class Hypervisors:
     def __init__(self, known: Any, loader: Any, given: dict[str, dict[str, Any]]) -> None:
         self._loader = loader
         self._inventory = _part(known, loader, given)
-        self._manager = VariableManager(loader=loader, inventory=self._inventory)
+        self._manager = _Variables(loader=loader, inventory=self._inventory)
+        self._known: dict[str, dict[str, Any]] = {}
         self._connections: dict[str, Any] = {}
+        self._in_plays = {name for name, more in given.items() if name in known.hosts and not more}
 
     def variables(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._manager.get_vars(host=self._inventory.get_host(name), include_hostvars=False)
-        return found
+        """As they are before it is asked, since facts may come with an answer."""
+        if name not in self._known:
+            self._known[name] = self._manager.of_host(self._inventory.get_host(name))
+        return self._known[name]
+
+    def is_in_plays(self, name: str) -> bool:
+        """Whether plays know that host, and as it is known here."""
+        return name in self._in_plays
 
     def telling(self, name: str) -> dict[str, str]:
         """What tells a host from another of the same name; no passwords."""
@@ -73,16 +96,20 @@ class Hypervisors:
         task = {module: arguments, "register": _REGISTERED, "timeout": seconds}
         task.update(ignore_errors=True, ignore_unreachable=True, debugger="never")
         source = {"name": "maqet", "hosts": "all", "gather_facts": False, "any_errors_fatal": False, "strategy": "ansible.builtin.linear", "tasks": [task]}
+        for name in wanted:
+            self.variables(name)
+        manager = _Variables(loader=self._loader, inventory=self._inventory)
         with _without_the_command_line():
             self._inventory.subset(wanted)
-            play = Play().load(source, variable_manager=self._manager, loader=self._loader)
-            queue = _Quiet(inventory=self._inventory, variable_manager=self._manager, loader=self._loader, passwords={}, forks=len(wanted))
+            play = Play().load(source, variable_manager=manager, loader=self._loader)
+            queue = _Quiet(inventory=self._inventory, variable_manager=manager, loader=self._loader, passwords={}, forks=len(wanted))
             try:
                 queue.run(play)
             finally:
                 queue.cleanup()
                 self._inventory.subset(None)
-        return {name: self.variables(name).get(_REGISTERED) or {"failed": True, "msg": "no result came back"} for name in wanted}
+        answers = {name: manager.of_host(self._inventory.get_host(name)).get(_REGISTERED) for name in wanted}
+        return {name: answer or {"failed": True, "msg": "no result came back"} for name, answer in answers.items()}
 
     def kind(self, name: str) -> str:
         """``ssh``, ``local``, or another connection plugin's name."""
@@ -104,11 +131,17 @@ class Hypervisors:
         """Where the controller reaches it by ssh."""
         return str(self._ssh(name).get_option("host") or name)
 
+    def is_behind_another(self, name: str) -> bool:
+        """Whether ssh gets to it by arguments of its own that say through whom, so that other ports there are reached only through it."""
+        argv = shlex.split(self._ssh(name).get_option("ssh_common_args") or "")
+        return any(re.match(_BY_ANOTHER, word) for word in argv)
+
     def through(self, name: str, host: str, port: int) -> str:
         """Arguments of an ssh that reaches ``host:port`` as the hypervisor sees it."""
         # Which ever connection the host has is used, none is left open for it.
         program, *argv = self.ssh(name)
-        command = shlex.join([program, "-o", "ControlMaster=no", *argv, "-W", f"{host}:{port}", self.address(name)])
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        command = shlex.join([program, "-o", "ControlMaster=no", *argv, "-W", target, self.address(name)])
         # ssh reads % in it; what is meant for the inner one stays its own.
         return shlex.join(["-o", f"ProxyCommand={command.replace('%', '%%')}"])
 
@@ -131,7 +164,7 @@ class Hypervisors:
             variables = self.variables(name)
             templar = Templar(loader=self._loader, variables=variables)
             with _without_the_command_line():
-                plugin = connection_loader.get("ansible.builtin.ssh", PlayContext())
+                plugin = connection_loader.get("ssh", PlayContext())
                 words = constants.config.get_plugin_vars("connection", plugin._load_name)
                 plugin.set_options(var_options={word: templar.template(variables[word]) for word in words if word in variables})
             self._connections[name] = plugin

@@ -112,11 +112,13 @@ class Ways:
 
     def __init__(self, order: list[str], port: int, hypervisors: Hypervisors | None) -> None:
         self._order, self._port, self._hypervisors = order, port, hypervisors
+        # Hypervisors whose machines would be reached by their agents, were these hosts known to a play.
+        self.unknown: set[str] = set()
 
     def to(self, title: str, item: Found) -> dict[str, Any]:
         """The variables that lead to the machine by the first way there is."""
         tries = {"forward": self._forward, "address": self._address, "agent": self._agent}
-        guest = {"maqet_guest_vm": item.machine["name"], "maqet_guest_hypervisor": item.hypervisor} if item.machine.get("guest_agent") else {}
+        guest = {"maqet_guest_vm": item.name, "maqet_guest_hypervisor": item.hypervisor} if item.machine.get("guest_agent") else {}
         for word in self._order:
             found = tries[word](title, item)
             if found:
@@ -125,34 +127,34 @@ class Ways:
 
     def _forward(self, title: str, item: Found) -> dict[str, Any]:
         for forward in item.machine.get("forwards") or ():
-            if (forward.get("protocol"), forward.get("guest")) == ("tcp", self._port) and isinstance(forward.get("host"), int):
+            if (forward.get("protocol"), forward.get("guest")) == ("tcp", self._port) and _is_port(forward.get("host")):
                 found = self._listener(title, item.hypervisor, forward)
                 if found:
                     return found
         return {}
 
-    def _listener(self, title: str, hypervisor: str, forward: dict[str, Any]) -> dict[str, Any]:
+    def _listener(self, title: str, name: str, forward: dict[str, Any]) -> dict[str, Any]:
         listen, port = _address(forward.get("listen")), forward["host"]
-        if listen is None:
+        if listen is None or listen.is_multicast:
             return {}
-        on_any = listen.is_unspecified
-        if not (listen.is_loopback or on_any):
-            return {"ansible_host": str(listen), "ansible_port": port}
-        kind = self._hypervisors.kind(hypervisor) if self._hypervisors and hypervisor != LOCAL else "local"
-        if kind == "local":
-            return {"ansible_host": "127.0.0.1" if on_any else str(listen), "ansible_port": port}
-        if kind != "ssh" or self._hypervisors is None:
-            return {}
-        if on_any:
-            return {"ansible_host": self._hypervisors.address(hypervisor), "ansible_port": port}
-        # The host is its own name, not 127.0.0.1: by that and the port alone ssh would take the machines of two hypervisors for one.
-        return {"ansible_host": title, "ansible_port": port, "ansible_ssh_common_args": self._hypervisors.through(hypervisor, str(listen), port)}
+        loopback = "127.0.0.1" if listen.version == 4 else "::1"
+        there = loopback if listen.is_unspecified else str(listen)
+        hypervisors = self._hypervisors if name != LOCAL else None
+        kind = hypervisors.kind(name) if hypervisors else "local"
+        is_shut = hypervisors is not None and kind == "ssh" and hypervisors.is_behind_another(name)
+        if hypervisors and kind == "ssh" and (listen.is_loopback or is_shut):
+            # The host is its own name, not 127.0.0.1: by that and the port alone ssh would take the machines of two hypervisors for one.
+            return {"ansible_host": title, "ansible_port": port, "ansible_ssh_common_args": hypervisors.through(name, there, port)}
+        if kind == "local" or not (listen.is_loopback or listen.is_unspecified):
+            return {"ansible_host": there, "ansible_port": port}
+        return {"ansible_host": hypervisors.address(name), "ansible_port": port} if hypervisors and kind == "ssh" else {}
 
     def _address(self, title: str, item: Found) -> dict[str, Any]:
         networks = item.machine.get("networks") or {}
         for nic, said in (item.machine.get("addresses") or {}).items():
             address = _address(said)
-            if address is not None and networks.get(nic) in _OUTSIDE:
+            # A guest's card has none of this host's own.
+            if address is not None and networks.get(nic) in _OUTSIDE and not (address.is_loopback or address.is_unspecified or address.is_multicast):
                 return {"ansible_host": str(address), **({"ansible_port": self._port} if self._port != 22 else {})}
         return {}
 
@@ -160,13 +162,23 @@ class Ways:
         """Of another host's machine ssh alone brings the socket here, and only as the user who logs in."""
         if not item.machine.get("guest_agent"):
             return {}
-        if item.hypervisor != LOCAL and not (self._hypervisors and self._hypervisors.is_plain_ssh(item.hypervisor)):
-            return {}
+        if item.hypervisor != LOCAL:
+            if not (self._hypervisors and self._hypervisors.is_plain_ssh(item.hypervisor)):
+                return {}
+            if not self._hypervisors.is_in_plays(item.hypervisor):
+                self.unknown.add(item.hypervisor)
+                return {}
         return {"ansible_connection": "maqet.qemu.maqet_guest"}
 
 
+def _is_port(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= 65535
+
+
 def _address(word: Any) -> Any:
+    """Without a zone: Python takes any text for one, and it would become part of a command."""
     try:
-        return ipaddress.ip_address(word) if isinstance(word, str) else None
+        address = ipaddress.ip_address(word) if isinstance(word, str) and "%" not in word else None
     except ValueError:
         return None
+    return getattr(address, "ipv4_mapped", None) or address

@@ -119,6 +119,7 @@ def test_hypervisors(home, other):
     ]
     play.write_text(json.dumps([{"hosts": "maqet_machines", "gather_facts": False, "tasks": [{**each, "tags": "x"} for each in tasks]}]))
     flags = ["-b", "--become-user", "nobody", "-u", "nobody", "-c", "ssh", "--limit", f"you-{shared}", "--tags", "x", "--check", "--private-key", "/nosuch"]
+    flags += ["-e", "ansible_python_interpreter=/nosuch", "-e", json.dumps({"ansible_connection": "ssh"})]
     done = inventory.run(*sources, play, *flags, program="ansible-playbook")
     assert done.returncode == 0 and "'whose': 'other'" in done.stdout.replace('"', "'") and f"me-{shared}" not in done.stdout, done.stdout + done.stderr
     assert "evaluated" not in done.stdout and done.stdout.count("#jinja2:") >= 4

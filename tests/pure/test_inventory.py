@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
+from ansible.inventory.data import InventoryData
+from ansible.parsing.dataloader import DataLoader
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
 from ansible_collections.maqet.qemu.plugins.plugin_utils._answers import fault, plain, warnings, words
+from ansible_collections.maqet.qemu.plugins.plugin_utils._hypervisors import Hypervisors
 from ansible_collections.maqet.qemu.plugins.plugin_utils._machines import NOBODY, OTHERS, WAYS, Found, Naming, Ways, entitle, groups
 
 
@@ -124,6 +129,11 @@ AGENT = {"ansible_connection": "maqet.qemu.maqet_guest", "maqet_guest_vm": "web"
         (ON_A_BRIDGE, {"ansible_host": "192.168.7.10", "maqet_connect": "address"}),
         ({"networks": {"lan": "switch"}, "addresses": {"lan": "10.10.0.10"}, "guest_agent": True}, AGENT),
         ({"networks": {"lan": "bridge"}, "addresses": {"lan": "-oProxyCommand=x"}}, {"maqet_connect": None}),
+        ({"forwards": [forward("::")]}, {"ansible_host": "::1", "ansible_port": 2222, "maqet_connect": "forward"}),
+        ({"forwards": [forward(host=port) for port in (-1, 0, 65536, True, 22.0)]}, {"maqet_connect": None}),
+        ({"forwards": [forward("fe80::1%x$(id>p);`id`"), forward("224.0.0.1")]}, {"maqet_connect": None}),
+        ({"networks": {"lan": "tap"}, "addresses": {"lan": "fe80::1%;id"}}, {"maqet_connect": None}),
+        *(({"networks": {"lan": "tap"}, "addresses": {"lan": own}}, {"maqet_connect": None}) for own in ("127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0")),
     ],
 )
 def test_ways(facts, expected):
@@ -139,3 +149,40 @@ def test_the_order_of_ways():
         None,
     ]
     assert Ways(["address"], 2200, None).to("web", item)["ansible_port"] == 2200
+
+
+def hypervisors(hosts=(), **given):
+    known = InventoryData()
+    for name in hosts:
+        known.add_host(name)
+    return Hypervisors(known, DataLoader(), {name: {"ansible_connection": "ssh", **more} if more else {} for name, more in given.items()})
+
+
+@pytest.mark.parametrize(
+    "listen, arguments, host, target",
+    [
+        ("127.0.0.1", "", "web", "127.0.0.1:2222"),
+        ("::1", "", "web", "[::1]:2222"),
+        ("::ffff:127.0.0.1", "", "web", "127.0.0.1:2222"),
+        ("0.0.0.0", "", "hv", None),
+        ("10.0.0.5", "-o ForwardAgent=yes", "10.0.0.5", None),
+        # Whoever is reached through another is so with all its ports.
+        ("0.0.0.0", "-J bastion", "web", "127.0.0.1:2222"),
+        ("::", "-o ProxyCommand='ssh -W %h:%p bastion'", "web", "[::1]:2222"),
+        ("10.0.0.5", "-oproxyjump=bastion", "web", "10.0.0.5:2222"),
+        ("0.0.0.0", "-AF bastion.conf", "web", "127.0.0.1:2222"),
+    ],
+)
+def test_ways_to_a_forward_there(listen, arguments, host, target):
+    ways = Ways(["forward"], 22, hypervisors(hv1={"ansible_host": "hv", "ansible_ssh_common_args": arguments}))
+    found = ways.to("web", Found("hv1", machine(forwards=[forward(listen)])))
+    assert (found["ansible_host"], found["ansible_port"]) == (host, 2222)
+    inner = shlex.split(shlex.split(found.get("ansible_ssh_common_args", ""))[1].partition("=")[2]) if target else []
+    assert inner[-3:] == (["-W", target, "hv"] if target else []) and ("ansible_ssh_common_args" in found) is bool(target)
+
+
+def test_agents_of_hosts_that_plays_know():
+    """The connection asks the hypervisor as a play knows it."""
+    ways = Ways(["agent"], 22, hypervisors(["hv1", "hv2"], hv1={}, hv2={"ansible_user": "vm"}, hv3={"ansible_host": "10.0.0.3"}))
+    connects = {host: ways.to("web", Found(host, machine(guest_agent=True)))["maqet_connect"] for host in ("hv1", "hv2", "hv3")}
+    assert connects == {"hv1": "agent", "hv2": None, "hv3": None} and ways.unknown == {"hv2", "hv3"}
