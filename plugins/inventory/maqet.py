@@ -182,7 +182,7 @@ except ImportError:
     _harmless = str
 
 # Of what an answer in the cache is like.
-_ANSWER = 1
+_ANSWER = 2
 _MOST_FAULTS = 3
 
 
@@ -253,12 +253,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         if others:
             keys = {name: self._key(path, name, others.telling(name)) for name in given if name != LOCAL}
             if cache and self.get_option("cache"):
-                kept = {name: answers.plain(self._cache[key]) for name, key in keys.items() if key in self._cache}
+                kept = {name: answers.read(self._cache[key]) for name, key in keys.items() if key in self._cache}
                 told.update({name: machines for name, machines in kept.items() if machines is not None})
             missing = [name for name in keys if name not in told]
             told.update(self._asked(others, missing) if missing else {})
             if self.get_option("cache"):
-                self._cache.update({keys[name]: told[name] for name in missing if name in told})
+                self._cache.update({keys[name]: answers.write(told[name]) for name in missing if name in told})
         return {name: told[name] for name in given if name in told}
 
     def _key(self, path: str, name: str, telling: dict[str, str]) -> str:

@@ -26,11 +26,24 @@ def plain(machines: Any) -> list[Any] | None:
     if not isinstance(machines, list) or len(machines) > _MOST_MACHINES:
         return None
     try:
-        text = json.dumps(machines)
-        found: list[Any] | None = json.loads(text) if len(text) <= _LONGEST else None
+        text = write(machines)
     except (TypeError, ValueError, RecursionError):
         return None
-    return found
+    return read(text) if len(text) <= _LONGEST else None
+
+
+def write(machines: list[Any]) -> str:
+    """For a cache as one text, since caches make objects of some dictionaries (``__ansible_vault`` is decrypted)."""
+    return json.dumps(machines)
+
+
+def read(text: Any) -> list[Any] | None:
+    """What was written; None when it was not."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) else None
 
 
 def fault(machine: Any) -> str:

@@ -13,6 +13,7 @@ import time
 import pytest
 from ansible_collections.maqet.qemu.tests.harness.home import vm
 from ansible_collections.maqet.qemu.tests.harness.inside import Inside, through
+from ansible_collections.maqet.qemu.tests.harness.inventory import telling
 from ansible_collections.maqet.qemu.tests.harness.ready import FakeAgent
 from ansible_collections.maqet.qemu.tests.harness.sshd import Sshd, find_sshd
 
@@ -37,6 +38,7 @@ FAR_WORDS = {
     "refused": ["does not let ssh reach the socket", "AllowStreamLocalForwarding"],
     "lost": ["off cannot tell its machines", "Connection refused"],
     "other": ["is another user's, by become", "ansible_user"],
+    "liar": ["fraud tells of a socket that is none: '/${HOME}/agent'"],
 }
 
 
@@ -79,10 +81,14 @@ def test_each_reason_is_told_of_another_host(home, tmp_path):
     names = {word: home.name(word) for word in FAR_WORDS}
     home.play(vm(names["stopped"], state="stopped", memory="64MiB"), vm(names["refused"], memory="64MiB"))
     hosts = {word: {"maqet_guest_vm": name, "maqet_guest_hypervisor": "hv", "maqet_guest_timeout": 2} for word, name in names.items()}
-    hosts["lost"]["maqet_guest_hypervisor"], hosts["other"]["maqet_guest_hypervisor"] = "off", "root"
+    for word, host in {"lost": "off", "other": "root", "liar": "fraud"}.items():
+        hosts[word]["maqet_guest_hypervisor"] = host
     hypervisor = through(home, sshd)
+    # ssh would have our environment in what it asks that host for.
+    lie = {"name": names["liar"], "pid": 1, "status": "running", "guest_agent": True, "sockets": {"agent": "/${HOME}/agent"}}
+    fraud = {**hypervisor, "ansible_python_interpreter": telling(home, "fraud", ["no machine", lie])["ansible_python_interpreter"]}
     inside = Inside(home, hosts)
-    inside.invite(hosts, hv=hypervisor, off={**hypervisor, "ansible_port": 1}, root={**hypervisor, "ansible_become": True})
+    inside.invite(hosts, hv=hypervisor, off={**hypervisor, "ansible_port": 1}, root={**hypervisor, "ansible_become": True}, fraud=fraud)
     begun = time.monotonic()
     try:
         told = {result["play_host"]: result["msg"] for result in inside.play(RAW)}

@@ -11,7 +11,7 @@ import pytest
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
-from ansible_collections.maqet.qemu.plugins.plugin_utils._answers import fault, plain, warnings, words
+from ansible_collections.maqet.qemu.plugins.plugin_utils._answers import fault, plain, read, warnings, words, write
 from ansible_collections.maqet.qemu.plugins.plugin_utils._hypervisors import Hypervisors
 from ansible_collections.maqet.qemu.plugins.plugin_utils._machines import NOBODY, OTHERS, WAYS, Found, Naming, Ways, entitle, groups
 
@@ -101,6 +101,11 @@ def test_what_is_no_answer():
     assert plain([{"name": "web"}]) == [{"name": "web"}]
     for said in (None, {}, "web", [object()], circle, ["x" * 3_000_000], [{}] * 6000):
         assert plain(said) is None
+
+
+def test_what_a_cache_has():
+    assert read(write([{"labels": {"__ansible_vault": "x"}}])) == [{"labels": {"__ansible_vault": "x"}}]
+    assert [read(said) for said in (None, [], "{}", "[", "[" * 99_999)] == [None] * 5
 
 
 def test_what_a_hypervisor_says_is_one_line():
