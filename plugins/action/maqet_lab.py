@@ -16,6 +16,7 @@ from ansible_collections.maqet.qemu.plugins.module_utils._errors import MaqetErr
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab import merge_definitions
 from ansible_collections.maqet.qemu.plugins.plugin_utils._lab_progress import Watch, begin, is_long, is_watched, show_table
 from ansible_collections.maqet.qemu.plugins.plugin_utils._packed import packed
+from ansible_collections.maqet.qemu.plugins.plugin_utils._pipelined import pipeline
 
 if TYPE_CHECKING:
     from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab import Lab
@@ -27,6 +28,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
+        pipeline(self._connection)
         if arguments.get("hosts") is not None:  # one host of several
             return self._here(arguments, task_vars)
         begin()

@@ -70,3 +70,11 @@ def test_what_cannot_be_kept_is_packed_each_time(home, copy):
     (home.cache / "maqet").mkdir()
     (home.cache / "maqet/packed").touch()
     assert was_packed(home, copy, OTHERS[0]) and was_packed(home, copy, OTHERS[0])
+
+
+@pytest.mark.parametrize(("said", "copied"), [({}, False), ({"ansible_pipelining": False}, True)], ids=["nothing said", "the user's word"])
+def test_a_module_is_pipelined(home, said, copied):
+    for number, one in enumerate(OTHERS):
+        place = home.root / f"remote-{number}"
+        assert not home.play({**one, "vars": said}, ANSIBLE_REMOTE_TEMP=str(place))["failed"]
+        assert place.exists() == copied
