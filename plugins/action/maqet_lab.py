@@ -76,19 +76,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         questions = run.questions()
         if questions:
             answers = self._side_by_side(arguments, questions, task_vars)
-            if refused := refusal(answers):
+            if refused := refusal(answers, run.hosts):
                 return refused
             run.hear(answers)
         for number, turn in enumerate(run.turns()):
             results = self._side_by_side(arguments, turn, task_vars)
-            if number == 0 and (refused := refusal(results)):
+            if number == 0 and (refused := refusal(results, run.hosts)):
                 return refused
             run.add(results)
         return run.result()
 
     def _check_once(self, lab: Lab, task_vars: Any) -> None:
         """Machines without a host would be made on every host of the play, and each would have the others as misplaced."""
-        if "" in lab.hosts and not self._task.run_once and not self._task.delegate_to and len(task_vars.get("ansible_play_hosts_all") or ()) > 1:
+        hosts = {machine.host for machine in lab.machines.values()}
+        if "" in hosts and len(hosts) > 1 and not self._task.run_once and not self._task.delegate_to and len(task_vars.get("ansible_play_hosts_all") or ()) > 1:
             raise AnsibleActionFail(
                 "some machines of the lab name their host and some do not, and the play has several hosts. "
                 "Add run_once: true to the task, or name a host for each machine (defaults: {host: …})"

@@ -135,7 +135,7 @@ class _Run:
 
     def _addressed(self, lab: Lab, known: dict[str, dict[str, str]]) -> Lab:
         """With addresses for the cards that name none: those that they have had since they came, or that all hosts of a network were told."""
-        if self.task.span is None and (linked := [network for network in lab.networks.values() if network.links]):
+        if self.task.span is None and self.task.state in _USING and (linked := [network for network in lab.networks.values() if network.links]):
             raise SpecError(f"networks.{linked[0].key}.links", "joins hosts, and no machine names one", hint="Leave it out, or add host to machines")
         told = {name: part["addresses"] for name, part in (self.task.span or {}).items() if "addresses" in part}
         return allot(lab, {**known, **told}) if known or told else lab
@@ -166,7 +166,7 @@ class _Run:
             await asyncio.gather(*others, *(self._bring(machine) for machine in mine))
             if self.task.removes and self.task.is_last(here):
                 await self._end_networks()
-            self._look_at_links()
+            await self._look_at_links()
         finally:
             await self.host.close()
         self.outcome.ends = {name: end.result() for name, end in self.ends.items() if self.task.now(self.lab.machines[name])}
@@ -274,14 +274,16 @@ class _Run:
         wishes = [wish for wish in self._network_wishes() if wish.name in used or (state in _USING and self.task.spans(self.lab))]
         await asyncio.gather(*(self._reach_network(wish if state in _USING else wish._replace(state="present")) for wish in wishes))
 
-    def _look_at_links(self) -> None:
-        """Those that were started for this task have had time to come, while machines did."""
+    async def _look_at_links(self) -> None:
+        """Those that were started for this task are given the time to come: one may take the place of an uplink."""
         members = {name: member.outcome for name, member in self.outcome.networks.items() if member.outcome.vm.get("links")}
         begun = [name for name, outcome in members.items() if any(action["action"].endswith("_link") for action in outcome.actions)]
         if begun and not self.check:
-            from ._host.links import links, troubles
+            from ._host.links import await_links, links, troubles
 
-            for name, record in self.host.store.networks(begun).items():
+            records = self.host.store.networks(begun)
+            await asyncio.gather(*(await_links(record) for record in records.values()))
+            for name, record in records.items():
                 members[name].vm["links"] = links(record)
                 members[name].warnings += [words for words in troubles(record) if words not in members[name].warnings]
 

@@ -18,10 +18,11 @@ class Lost(NamedTuple):
     kind: str
 
 
-def refusal(results: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
-    """The one answer of all hosts, where each refuses the task in the same words: it is the task that is wrong."""
+def refusal(results: dict[str, dict[str, Any]], hosts: list[str]) -> dict[str, Any] | None:
+    """The one answer of all hosts of the lab, where each refuses the task in the same words: it is the task that is wrong."""
     refused = [result for result in results.values() if result.get("failed") and "vms" not in result and not result.get("unreachable")]
-    return refused[0] if len(refused) == len(results) and len({str(result.get("msg")) for result in refused}) == 1 else None
+    alike = len({str(result.get("msg")) for result in refused}) == 1
+    return refused[0] if alike and len(refused) == len(results) and set(results) == set(hosts) else None
 
 
 class Merged:
@@ -45,7 +46,7 @@ class Merged:
         if "vms" not in result:
             self.lose(host, result)
             for name in names:
-                self.fail(name, host)
+                self.fail(name, host, *self.lost[host])
             return
         self.changed = self.changed or bool(result.get("changed"))
         self.planned = self.planned or bool(result.get("planned"))
@@ -76,9 +77,11 @@ class Merged:
         kind = "UnreachableError" if result.get("unreachable") else "HostError"
         self.lost[host] = Lost(f"{host or 'the host of the task'} {what}: {said}", kind)
 
-    def fail(self, name: str, host: str) -> None:
-        """One on a host that was lost."""
-        why, kind = self.lost[host]
+    def fail(self, name: str, host: str, why: str, kind: str) -> None:
+        """A machine to which nothing was done.
+
+        :param kind: the error's name.
+        """
         error = {"msg": why, "error": kind, "hint": ""}
         self.vms[name] = {"result": "failed", "actions": [], "pending_restart": [], "vm": {"status": "unknown"}}
         self.vms[name].update(ready=None, addresses=[], skipped=None, error=error)

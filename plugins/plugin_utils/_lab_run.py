@@ -35,7 +35,7 @@ class LabRun:
             self._visit_all()
         self._merged, self._turn = Merged(self.lab.name), {}  # type: Merged, dict[str, list[str]]
         self._spans = Spans(self.lab, here, Ways(hostvars, here=here, is_local=is_local, become=become))
-        self._is_absent = state == "absent"
+        self._is_absent, self._blocked = state == "absent", {}  # type: bool, dict[str, str]
         if state in ("started", "present"):
             self._spans.join()
 
@@ -72,22 +72,24 @@ class LabRun:
 
     def questions(self) -> dict[str, dict[str, Any]]:
         """More arguments of the module by host, where hosts must be asked first which addresses they know; :meth:`hear` takes the results."""
-        hosts = [] if self._is_absent else self._spans.unsettled()
+        hosts = [] if self._is_absent else self._spans.unsettled(name for wave in self._waves for names in wave.values() for name in names)
         return {self._place(host): {"hosts": list(self.names_of(self._place(host))), "recall": True} for host in hosts}
 
     def hear(self, results: dict[str, dict[str, Any]]) -> None:
-        for host, result in results.items():
-            if "addresses" not in result:
-                self._merged.lose(host, result)
-        self._spans.settle({host or self._here: result["addresses"] for host, result in results.items() if "addresses" in result})
+        for host in [host for host, result in results.items() if "addresses" not in result and any(host in wave for wave in self._waves)]:
+            self._merged.lose(host, results[host])
+        self._blocked = self._spans.settle({host or self._here: result["addresses"] for host, result in results.items() if "addresses" in result})
 
     def turns(self) -> Iterator[dict[str, dict[str, Any]]]:
         """More arguments of the module by host, for each run side by side; :meth:`add` takes the results before the next."""
         for wave in self._waves:
             for host, names in wave.items():
-                for name in names if host in self._merged.lost else ():
-                    self._merged.fail(name, host)
-            self._turn = {host: names for host, names in wave.items() if host not in self._merged.lost}
+                for name in names:
+                    if host in self._merged.lost:
+                        self._merged.fail(name, host, *self._merged.lost[host])
+                    elif name in self._blocked:
+                        self._merged.fail(name, host, self._blocked[name], "HostError")
+            self._turn = {host: [name for name in names if name not in self._blocked] for host, names in wave.items() if host not in self._merged.lost}
             if self._turn:
                 ends = dict(self._merged.ends)
                 yield {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab import Lab, allot, near
 from ansible_collections.maqet.qemu.plugins.module_utils._spec.lab_network import LabNetwork
@@ -34,7 +35,8 @@ class Ways:
         kind = str(known.get("ansible_connection") or "ssh").rpartition(".")[2]
         user, port, place = known.get("ansible_user"), known.get("ansible_port"), str(known.get("ansible_host") or host)
         # What leads a controller to itself leads another host to that one's self.
-        if kind not in _SSH or _is_loopback(place) or (self._is_local and host == self._here) or self._become or known.get("ansible_become"):
+        becomes = self._become or boolean(known.get("ansible_become") or False, strict=False)
+        if kind not in _SSH or _is_loopback(place) or (self._is_local and host == self._here) or becomes:
             return {}
         return {"ssh": f"{user}@{place}" if user else place, **({"options": {"Port": str(port)}} if port else {})}
 
@@ -48,9 +50,13 @@ def _is_loopback(place: str) -> bool:
         return place.rstrip(".").lower() in ("localhost", "localhost.localdomain", "ip6-localhost")
 
 
+def _machine_of(card: str) -> str:
+    return card.rpartition("/")[0]
+
+
 class Spans:
     """
-    :param names: every host of the lab, by the inventory's name of it; ``place`` of the runs that they belong to.
+    :param here: the inventory's name of the host where the task runs.
     """
 
     def __init__(self, lab: Lab, here: str, ways: Ways) -> None:
@@ -78,31 +84,45 @@ class Spans:
         hosts = self._hosts[network.name]
         ways = {host: way for host, way in network.links.items() if host in hosts} or {host: way for host in hosts if (way := self._ways.to(host))}
         if not ways:
-            hint = f"Say how ssh reaches one of them: links: {{{hosts[0]}: {{ssh: user@address}}}}"
+            hint = f"Say how ssh reaches one of them as the machines' user: links: {{{hosts[0]}: {{ssh: user@address}}}}"
             raise SpecError(f"networks.{network.key}.links", f"the inventory has no address for ssh of {', '.join(hosts)}", hint=hint)
         center = min(ways)
         return {center: ways[center]}
 
-    def unsettled(self) -> list[str]:
-        """Hosts that may know addresses of cards that the file gives none."""
-        names = [name for name in self._hosts if "" in self.lab.addresses.get(name, {}).values()]
+    def unsettled(self, machines: Iterable[str]) -> list[str]:
+        """Hosts that may know addresses of cards that the file gives none, on the networks of these machines."""
+        chosen = set(machines)
+        names = [name for name in self._hosts if any(not address for address in self.lab.addresses.get(name, {}).values())]
+        names = [name for name in names if any(_machine_of(card) in chosen for card in self.lab.addresses[name])]
         return list(dict.fromkeys(host for name in names for host in self._hosts[name]))
 
-    def settle(self, told: dict[str, Addresses]) -> None:
-        """Give every card its address.
+    def settle(self, told: dict[str, Addresses]) -> dict[str, str]:
+        """Give every card its address, but for the machines that are returned, with why: a host that tells nothing may have given theirs away.
 
         :param told: by host, what it knows. Of its own machines it knows best.
         """
-        known: Addresses = {}
-        for name in self._hosts:
-            cards = known.setdefault(name, {})
-            for addresses in told.values():
-                cards.update({card: address for card, address in addresses.get(name, {}).items() if card not in cards})
-            for card in self.lab.addresses.get(name, {}):
-                machine = self.lab.machines[card.rpartition("/")[0]]
-                own = told.get(machine.host or self._here, {}).get(name, {})
-                cards.update({card: own[card]} if card in own else {})
+        known = {name: self._known(name, told) for name in self._hosts}
+        blocked: dict[str, str] = {}
+        for name, hosts in self._hosts.items():
+            silent = [host for host in hosts if host not in told]
+            new = [card for card, address in self.lab.addresses.get(name, {}).items() if not address and card not in known[name]]
+            if any(self._host_of(card) in silent for card in new):
+                why = f"{', '.join(silent)} cannot say which addresses are taken on networks.{self.lab.networks[name].key}"
+                blocked.update({_machine_of(card): why for card in new})
         self.lab = allot(self.lab, known)
+        return blocked
+
+    def _known(self, name: str, told: dict[str, Addresses]) -> dict[str, str]:
+        known: dict[str, str] = {}
+        for addresses in told.values():
+            known = {**addresses.get(name, {}), **known}
+        for card in self.lab.addresses.get(name, {}):
+            own = told.get(self._host_of(card), {}).get(name, {})
+            known.update({card: own[card]} if card in own else {})
+        return known
+
+    def _host_of(self, card: str) -> str:
+        return self.lab.machines[_machine_of(card)].host or self._here
 
     def part(self, host: str) -> dict[str, dict[str, Any]]:
         """What a host is told of each such network that it is on."""

@@ -166,8 +166,8 @@ def test_bad_input_changes_nothing(home, name):
         "vms.web.nics[lan].network": small(name, {"web": {"nics": [{"name": "lan", "network": "lam"}]}}, networks={"lan": {}}),
         "vms.web.memry": small(name, {"db": {}, "web": {"memry": "64MiB"}}),
         "vms.web.depends_on": small(name, {"web": {"depends_on": ["db"]}}),
-        "vms: ['db', 'web'] is not a dictionary": small(name, ["db", "web"]),
-        "profiles: ['x'] is not a dictionary": small(name, {"db": {}}, profiles=["x"]),
+        "vms: a list is not a dictionary": small(name, ["db", "web"]),
+        "profiles: a list is not a dictionary": small(name, {"db": {}}, profiles=["x"]),
         "a -> b -> a": small(name, {"a": {"depends_on": ["b"]}, "b": {"depends_on": ["a"]}}),
     }
     one = small(name, {"db": {}})

@@ -117,7 +117,8 @@ def test_a_lab_looks_again_when_its_machines_are_there(home):
             os.utime(command, (0, 0))
 
     definition = {"lab": name, "networks": {"lan": {}}, "vms": {"a": {"memory": "64MiB", "nics": [{"name": "lan", "network": "lan"}]}}}
-    task = {"state": "present", "supervisor": "process", "links": {f"{name}-lan": {"far": {"ssh": "me@127.0.0.1", "options": {"Port": "1"}}}}}
+    span = {f"{name}-lan": {"links": {"far": {"ssh": "me@127.0.0.1", "options": {"Port": "1"}}}}}
+    task = {"state": "present", "supervisor": "process", "span": span}
     outcome = bring(home, definition, witness=wait, **task).networks[f"{name}-lan"].outcome
     assert outcome.vm["links"] == {"far": "down"} and "refused" in outcome.warnings[0]
 

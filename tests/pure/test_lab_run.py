@@ -138,7 +138,7 @@ ASTRAY = [
     {"ansible_host": "127.0.0.1"},
     {"ansible_host": "LOCALHOST"},
     {"ansible_host": "::1"},
-    {"ansible_become": True, "ansible_host": "10.0.0.9"},
+    {"ansible_become": "yes", "ansible_host": "10.0.0.9"},
     {"ansible_connection": "local"},
 ]
 
@@ -146,6 +146,12 @@ ASTRAY = [
 @pytest.mark.parametrize("known", ASTRAY, ids=str)
 def test_ways_that_lead_others_astray_are_none(known):
     assert spans({"lan": {}}, "a", "hv1", known={"a": known}) == {"a": JOINED, "hv1": CENTER}
+
+
+def test_a_text_is_no_become():
+    """As an inventory in INI has it."""
+    known = {"ansible_become": "false", "ansible_host": "10.0.0.9"}
+    assert spans({"lan": {}}, "a", "hv1", known={"a": known})["hv1"] == {"links": {"a": {"ssh": "10.0.0.9"}}, "uplink": "none"}
 
 
 def test_hosts_that_no_other_can_reach():
@@ -198,21 +204,45 @@ def test_nobody_is_asked_where_all_is_said():
     assert run(alone, LAN).questions() == {} and run({**alone, "b": {"host": "hv2", **CARD}}, LAN, state="absent").questions() == {}
 
 
+AWAY = {"unreachable": True, "msg": "no route"}
+
+
 def test_a_host_that_cannot_be_asked_is_lost():
+    """What it has given is known here, so others are given more."""
     lab = run({"a": {"host": "hv1", **CARD}, "b": {"host": "hv2", **CARD}}, LAN)
     lab.questions()
-    lab.hear({"hv1": {"unreachable": True, "msg": "no route"}, "hv2": knows(a="10.10.0.77")})
+    lab.hear({"hv1": AWAY, "hv2": knows(a="10.10.0.77")})
     assert played(lab) == [{"hv2": ["x-b"]}]
     result = lab.result()
     assert result["failed"] and result["msg"].count("hv1 cannot be reached: no route") == 1
     assert result["vms"]["x-a"]["error"]["error"] == "UnreachableError"
 
 
+def test_nobody_is_given_what_a_silent_host_may_have_given():
+    vms = {"a": {"host": "hv1", **CARD}, "b": {"host": "hv2", **CARD}, "old": {"host": "hv2", **CARD}, "c": {"host": "hv2", "depends_on": "b"}}
+    lab = run(vms, LAN)
+    lab.questions()
+    lab.hear({"hv1": AWAY, "hv2": knows(old="10.10.0.77")})
+    turns = list(lab.turns())
+    assert turns[0]["hv2"]["wave"] == ["x-old", "x-c"] and turns[0]["hv2"]["span"]["x-lan"]["addresses"]["x-old/lan"] == "10.10.0.77"
+    assert turns[0]["hv2"]["elsewhere"]["x-b"] == "hv1 cannot say which addresses are taken on networks.lan"
+
+
+def test_a_host_that_limit_leaves_out_is_not_missed():
+    vms = {"a": {"host": "hv1", **CARD}, "b": {"host": "hv2", **CARD}, "alone": {"host": "hv1"}}
+    assert run(vms, LAN, limit=["alone"]).questions() == {}
+    lab = run(vms, LAN, limit=["a"])
+    assert set(lab.questions()) == {"hv1", "hv2"}
+    lab.hear({"hv1": knows(a="10.10.0.5", b="10.10.0.6"), "hv2": AWAY})
+    assert played(lab) == [{"hv1": ["x-a"]}] and "failed" not in lab.result()
+
+
 def test_one_answer_where_all_refuse():
     no = {"failed": True, "msg": "x: memory: 'much' is no size"}
-    assert refusal({"hv1": no, "hv2": dict(no)}) == no
+    assert refusal({"hv1": no, "hv2": dict(no)}, ["hv2", "hv1"]) == no
+    assert refusal({"hv1": no, "hv2": dict(no)}, ["hv1", "hv2", "hv3"]) is None
     for other in ({**no, "msg": "x: other"}, {"failed": True, "unreachable": True, "msg": no["msg"]}, {"changed": False}, {**no, "vms": {}}):
-        assert refusal({"hv1": no, "hv2": other}) is None
+        assert refusal({"hv1": no, "hv2": other}, ["hv1", "hv2"]) is None
 
 
 def test_what_two_turns_plan_is_told_once():

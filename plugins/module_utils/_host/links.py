@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 
@@ -17,6 +18,7 @@ from .paths import last_words
 # A link that comes needs the second in which it proves to be one, and where the other switch comes later one try more.
 _GRACE_SECONDS = 5.0
 _LINES = 1000
+_PAUSE = 0.05
 
 
 def links(record: NetworkRecord) -> dict[str, str]:
@@ -27,6 +29,12 @@ def links(record: NetworkRecord) -> dict[str, str]:
 def troubles(record: NetworkRecord) -> list[str]:
     """What keeps each link down that has had the time to come."""
     return [_why(record, name) for name in _names(record) if _is_due(record, name) and not _is_up(record, name)]
+
+
+async def await_links(record: NetworkRecord) -> None:
+    """Until each is up, or has had its time."""
+    while any(not _is_up(record, name) and not _is_due(record, name) and name in programs.known(record.run_dir) for name in _names(record)):
+        await asyncio.sleep(_PAUSE)
 
 
 def _names(record: NetworkRecord) -> list[str]:

@@ -68,7 +68,7 @@ class LabTask(NamedTuple):
 
     def spans(self, lab: Lab) -> bool:
         """Whether it is about all of the lab, and all of it is this host's."""
-        return not self.limit and (self.hosts is None or set(lab.hosts) <= set(self.hosts))
+        return not self.limit and (self.hosts is None or {machine.host for machine in lab.machines.values()} <= set(self.hosts))
 
     def is_last(self, machines: Iterable[LabMachine]) -> bool:
         """Whether no other wave of this host comes."""

@@ -198,20 +198,34 @@ def check_wish(wish: NetworkWish, old: NetworkRecord | None, users: tuple[str, .
     staying = [name for name in users if name not in wish.leaving]
     if not old or not staying:
         return
-    who = f"{', '.join(staying[:5])}{' and more' if len(staying) > 5 else ''}"
+    who = _who(staying)
     if wish.state == "absent":
         raise RefusedError(f"machines are on the network: {who}", hint="Remove them first, or take their cards off it", machines=staying)
-    if old.lab != wish.lab:
-        owner = f"lab {old.lab}" if old.lab else "no lab"
-        raise RefusedError(f"the network is of {owner}, and machines are on it: {who}", hint="Give it another name", machines=staying)
+    check_owner(wish, old, users)
     if old.declared["driver"] != wish.driver:
         hint = "Remove the machines first, or declare a network under another name"
         raise RefusedError(f"driver: {old.declared['driver']} → {wish.driver} while machines are on it: {who}", hint=hint, machines=staying)
 
 
+def check_owner(wish: NetworkWish, old: NetworkRecord | None, users: tuple[str, ...]) -> None:
+    """
+    :raises RefusedError: the network is another lab's, and in use.
+    """
+    staying = [name for name in users if name not in wish.leaving]
+    if old and staying and old.lab != wish.lab:
+        owner = f"lab {old.lab}" if old.lab else "no lab"
+        raise RefusedError(f"the network is of {owner}, and machines are on it: {_who(staying)}", hint="Give it another name", machines=staying)
+
+
+def _who(names: list[str]) -> str:
+    return f"{', '.join(names[:5])}{' and more' if len(names) > 5 else ''}"
+
+
 def is_settled(wish: NetworkWish, old: NetworkRecord | None, new: NetworkRecord | None, seen: NetworkSeen) -> bool:
-    if wish.state != "started":
-        return (old is None) == (wish.state == "absent")
+    if wish.state == "absent":
+        return old is None
+    if wish.state == "present":
+        return old is not None and old.lab == wish.lab
     return old is not None and old == new and not seen.stale and seen.runs == {*old.programs, *_built_in(old)}
 
 
@@ -221,6 +235,7 @@ def make_network_plan(wish: NetworkWish, old: NetworkRecord | None, new: Network
     :raises MaqetError: the wish cannot be fulfilled; nothing has been done then.
     """
     if wish.state == "present":
+        check_owner(wish, old, seen.users)
         return [] if old else [DefineNetwork(new=True)]
     check_wish(wish, old, seen.users)
     if wish.state == "absent" or new is None:

@@ -30,7 +30,7 @@ _SSH = {"BatchMode": "yes", "ServerAliveInterval": "5", "ServerAliveCountMax": "
 # A switch that is linked to another takes no link itself: that might be a circle, in which frames go round for ever. It also ends
 # a link that leads to its own beginning.
 _STAR = (
-    'for p in "$d/{name}"/link-*.pid; do if test -e "$p" && kill -0 "$(cat "$p")" 2>/dev/null; then l=${{p##*/link-}};'
+    'for p in "$d/{name}"/link-*.pid; do if test -e "$p" && grep -qs {name} "/proc/$(cat "$p")/cmdline"; then l=${{p##*/link-}};'
     ' echo "the switch there is linked to ${{l%.pid}} itself: links lead from all hosts to one" >&2; exit 1; fi; done;'
 )
 
