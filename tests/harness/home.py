@@ -36,6 +36,10 @@ def qmp(name, command, *, check=False, **arguments):
     return task("maqet_qmp", check=check, name=name, command=command, **arguments)
 
 
+def is_pipelined(argv):
+    return len(argv) == 1 and Path(argv[0]).name.startswith("python")
+
+
 class Home:
     """:param root: a folder of the test's own; desk: another for the plays, where that one is soon full."""
 
@@ -88,6 +92,11 @@ class Home:
         """Of the machine's one QEMU."""
         (pid,) = self.qemus(name)
         return pid
+
+    def modules(self):
+        """Pids of the modules at work for it: pipelined, so each is a Python without a file."""
+        pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and is_pipelined(look.command_line(entry))]
+        return [pid for pid in pids if str(self.state).encode() in look.environment(pid)]
 
     def play(self, *tasks, **variables):
         """The results of the tasks, run by one ansible-playbook."""

@@ -22,6 +22,14 @@ def command_line(pid):
         return []
 
 
+def environment(pid):
+    """As bytes; of another user's process none."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
 def qemus(directory):
     """Pids of the QEMU processes of which an argument names something below ``directory``."""
     found = []

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._host.liveness import age_of
-from ansible_collections.maqet.qemu.tests.harness import look
 from ansible_collections.maqet.qemu.tests.harness.lab import did, kinds, lab
 
 TINY = {"memory": "64MiB", "restart_policy": "no"}
@@ -184,18 +183,10 @@ def test_a_module_that_is_killed_leaves_no_file(home, name):
                 break
             time.sleep(0.1)
         assert left(began)
-        killed = [int(entry) for entry in filter(str.isdigit, os.listdir("/proc")) if is_module(home, entry)]
+        killed = home.modules()
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
         output, _errors = process.communicate(timeout=60)
     finally:
         process.kill()
     assert killed and "ignoring" in output and not left(began)
-
-
-def is_module(home, pid):
-    try:
-        said = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return False
-    return str(home.state).encode() in said and any("AnsiballZ_maqet_lab" in word for word in look.command_line(pid))

@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import time
-from pathlib import Path
 
 import pytest
 from ansible_collections.maqet.qemu.plugins.module_utils._errors import SpecError
@@ -47,16 +46,6 @@ def pids(home):
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
-
-
-def modules(home):
-    """Pids of the modules at work for this home."""
-    found = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            if any("maqet_lab" in word for word in look.command_line(entry)) and str(home.state).encode() in Path(f"/proc/{entry}/environ").read_bytes():
-                found.append(int(entry))
-    return found
 
 
 def test_a_lab_from_one_file(home, name):
@@ -242,10 +231,10 @@ def test_the_controller_is_killed_half_way(home, name):
         play = home.begin(lab(definition))
         time.sleep(0.9 + number * 0.35)
         os.kill(play.pid, signal.SIGKILL)
-        for pid in modules(home) if number % 2 else ():  # else its module ends its work alone
+        for pid in home.modules() if number % 2 else ():  # else its module ends its work alone
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        assert look.wait_until(lambda: not modules(home), 60)
+        assert look.wait_until(lambda: not home.modules(), 60)
         play.communicate()
         converge(home, definition, pids(home))
         assert not bring(home, definition, state="absent", force=True).failed

@@ -95,7 +95,7 @@ def test_a_link_that_cannot_come(home, far, server, supervisor):
     made = network(home, name, **wish)
     assert (made.vm["links"], made.warnings) == ({"far": "down"}, [])
     log, command = (home.net_directory(name) / f"link-far.{word}" for word in ("log", "command"))
-    assert look.wait_until(lambda: "Permission denied" in log.read_text())
+    assert look.wait_until(lambda: log.exists() and "Permission denied" in log.read_text())
     for _round in range(2):
         os.utime(command, (0, 0))
         again = network(home, name, **wish)
@@ -113,7 +113,7 @@ def test_a_lab_looks_again_when_its_machines_are_there(home):
 
     def wait(moment):
         if moment == "before define":
-            assert look.wait_until(lambda: "refused" in log.read_text())
+            assert look.wait_until(lambda: log.exists() and "refused" in log.read_text())
             os.utime(command, (0, 0))
 
     definition = {"lab": name, "networks": {"lan": {}}, "vms": {"a": {"memory": "64MiB", "nics": [{"name": "lan", "network": "lan"}]}}}

@@ -48,6 +48,11 @@ def files(tmp_path_factory) -> Path:
     return folder
 
 
+def pytest_collection_modifyitems(items):
+    """The longest one first, while others are still to be had beside it."""
+    items.sort(key=lambda item: item.name != "test_random_ways")
+
+
 @pytest.fixture
 def scratch_home(short_path, tmp_path_factory):
     """A home of a user who has no user manager; what QEMU says of itself is asked once for all."""
