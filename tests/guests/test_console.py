@@ -30,7 +30,7 @@ def test_a_seat_at_the_console(home, boot):
     home.started(name, memory="256MiB", boot=boot)
     booted, between, gone_on, again = home.play(
         # The first task reads what was said before it, to the end of the boot.
-        console(name, {"expect": r"^(?P<word>guest) (ready)$"}, timeout=90),
+        console(name, {"expect": r"^(?P<word>guest) (ready)$"}, timeout=360),
         console(name, {"expect": "# $"}, {"send": "(sleep 0.3; echo $((6*7))-between) &"}),
         console(name, {"expect": r"42-between$", "timeout": 5}),
         console(name, {"expect": r"42-between", "timeout": 0.5}),

@@ -177,7 +177,7 @@ def test_an_agent_that_is_restarted(guest):
     restarted, again, boot = guest.play(
         {"ansible.builtin.service": {"name": "qemu-guest-agent", "state": "restarted", "use": "systemd"}},
         {"ansible.builtin.raw": "cat /proc/sys/kernel/random/boot_id"},
-        {"ansible.builtin.reboot": {"reboot_timeout": 200, "reboot_command": "/usr/sbin/reboot"}},
+        {"ansible.builtin.reboot": {"reboot_timeout": 600, "reboot_command": "/usr/sbin/reboot"}},
     )
     assert restarted["changed"] and not restarted["failed"], restarted
     assert boot["rebooted"] and not boot["failed"], boot

@@ -37,7 +37,7 @@ def screenshot(name, *, check=False, **options):
 
 
 def run(name, *commands):
-    return task("maqet_console", name=name, steps=[{"run": command} for command in commands], timeout=60)
+    return task("maqet_console", name=name, steps=[{"run": command} for command in commands], timeout=240)
 
 
 def keymaps(home):
@@ -64,7 +64,7 @@ def test_keys_and_screen(home, boot):
     words = "".join(random.Random(1).choice(ASCII) for _each in range(COUNT - COUNT // 100))
     text = "".join(f"{words[start : start + 99]}\n" for start in range(0, len(words), 99))
     listen = "(stty -icanon -echo -isig -ixon min 1; exec cat >>/run/typed) </dev/tty1 & true"
-    ready = task("maqet_console", name=name, steps=[{"expect": "guest ready"}, {"run": listen}], timeout=90)
+    ready = task("maqet_console", name=name, steps=[{"expect": "guest ready"}, {"run": listen}], timeout=360)
     _ready, typed, came = home.play(ready, keys(name, text=text), run(name, "sleep 0.5; md5sum </run/typed; wc -c </run/typed"))
     assert typed["strokes"] == len(text) == COUNT and typed["changed"]
     assert output(came).split()[::2] == [hashlib.md5(text.encode()).hexdigest(), str(COUNT)]
@@ -93,7 +93,7 @@ def screens(home, name):
         screenshot(name, path=picture, check=True),
         shot,
         shot,
-        screenshot(name, text=True, timeout=60),
+        screenshot(name, text=True, timeout=240),
         screenshot(name, compare={"reference": picture}),
         run(name, "printf 'again\\n' >/dev/tty1"),
         screenshot(name, path=other, compare={"reference": picture}),

@@ -85,4 +85,4 @@ def logins(home, name, password):
 
 
 def console(name, *steps):
-    return task("maqet_console", name=name, steps=list(steps), timeout=90)
+    return task("maqet_console", name=name, steps=list(steps), timeout=360)

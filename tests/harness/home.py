@@ -117,7 +117,7 @@ class Home:
 
     @staticmethod
     def end(process, seconds=150):
-        output, errors = process.communicate(timeout=seconds)
+        output, errors = process.communicate(timeout=seconds * look.PATIENCE)
         results = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
         assert process.returncode == 0 and results, output + errors
         return results if len(results) > 1 else results[0]

@@ -43,7 +43,7 @@ class Site:
         known, port = self.known["vars"], self.known["hosts"][host]["ansible_port"]
         options = shlex.split(known["ansible_ssh_common_args"])
         argv = ["ssh", *options, "-i", known["ansible_ssh_private_key_file"], "-p", str(port), f"{known['ansible_user']}@127.0.0.1", words]
-        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60).stdout
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=240).stdout
 
     def pids(self, host):
         return sorted(self.ask(host, "pgrep -f 'qemu-system.*guest='").split())
@@ -86,7 +86,7 @@ def lab_of(site, name):
 def typed(name, words, expect):
     """A task that has a guest's shell do something."""
     steps = [{"send": f"{words}; echo that was =$?=\n"}, {"expect": f"that was ={expect}="}]
-    return {**task("maqet_console", name=name, steps=steps, timeout=60), **PYTHON}
+    return {**task("maqet_console", name=name, steps=steps, timeout=240), **PYTHON}
 
 
 def test_a_lab_on_two_hypervisors(site):
