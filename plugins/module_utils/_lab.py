@@ -271,7 +271,7 @@ class _Run:
     async def _networks(self, machines: list[LabMachine]) -> None:
         """Those that the machines are on. Of a lab that is on this host alone all, since others than its own may join them."""
         used, state = {network for machine in machines for network in _networks_of(machine)}, self.task.state
-        wishes = [wish for wish in self._network_wishes() if wish.name in used or (state in _USING and self.task.spans(self.lab))]
+        wishes = [wish for wish in self._network_wishes() if wish.name in used or (state in _USING and self.task.is_about_all(self.lab))]
         await asyncio.gather(*(self._reach_network(wish if state in _USING else wish._replace(state="present")) for wish in wishes))
 
     async def _look_at_links(self) -> None:

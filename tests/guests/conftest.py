@@ -4,18 +4,6 @@
 
 from __future__ import annotations
 
-import platform
-
-import pytest
-from ansible_collections.maqet.qemu.tests.harness.fixtures import home, supervisor
-from ansible_collections.maqet.qemu.tests.harness.guest import find_guest
+from ansible_collections.maqet.qemu.tests.harness.fixtures import boot, home, supervisor
 
 __all__ = ["boot", "home", "supervisor"]
-
-
-@pytest.fixture(scope="session")
-def boot():
-    """``boot`` of a guest with busybox, an agent, a web server on port 80 and a shell on its console."""
-    if platform.machine() != "x86_64":
-        pytest.skip("the guest is made of Debian's amd64 packages")
-    return find_guest()

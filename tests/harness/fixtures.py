@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import platform
+
 import pytest
 
+from .guest import find_guest
 from .home import Home
 from .web import Web
 
@@ -29,3 +32,11 @@ def web():
     server = Web()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def boot():
+    """``boot`` of a guest with busybox, an agent, a web server on port 80 and a shell on its console."""
+    if platform.machine() != "x86_64":
+        pytest.skip("the guest is made of Debian's amd64 packages")
+    return find_guest()

@@ -6,22 +6,12 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from pathlib import Path
 
 import pytest
-from ansible_collections.maqet.qemu.tests.harness.fixtures import home
-from ansible_collections.maqet.qemu.tests.harness.guest import find_guest
+from ansible_collections.maqet.qemu.tests.harness.fixtures import boot, home
 
 __all__ = ["boot", "home", "hypervisors"]
-
-
-@pytest.fixture(scope="session")
-def boot():
-    """``boot`` of a small guest, on this host."""
-    if platform.machine() != "x86_64":
-        pytest.skip("the guest is made of Debian's amd64 packages")
-    return find_guest()
 
 
 @pytest.fixture(scope="session")

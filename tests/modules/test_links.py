@@ -123,7 +123,20 @@ def test_a_lab_looks_again_when_its_machines_are_there(home):
     assert outcome.vm["links"] == {"far": "down"} and "refused" in outcome.warnings[0]
 
 
+def test_a_link_to_its_own_beginning_is_refused(far, server):
+    """The server leads to the very switch that the link is of: frames would go round for ever."""
+    name = far.network()
+    wish = {"supervisor": "process", "links": {"hv1": {"ssh": server.destination, "options": server.options}}}
+    network(far, name, **wish)
+    log = far.net_directory(name) / "link-hv1.log"
+    assert look.wait_until(lambda: log.exists() and "the switch there is linked to hv1 itself" in log.read_text())
+    assert look.wait_until(lambda: not ssh_of(far, name))
+    assert network(far, name, **wish).vm["links"] == {"hv1": "down"}
+
+
 def test_a_hub_has_no_links(home):
+    with pytest.raises(HostError, match="links: a hub cannot be linked to other hosts"):
+        network(home, home.network(), driver="hub", is_center=True)
     with pytest.raises(HostError, match="links: a hub cannot be linked to other hosts") as caught:
         network(home, home.network(), driver="hub", links={"far": {"ssh": "me@far"}})
     assert "vde-switch and vdeplug" in caught.value.hint

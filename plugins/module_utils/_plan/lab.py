@@ -66,7 +66,7 @@ class LabTask(NamedTuple):
         """Whether it is the machine's turn, too."""
         return self.has(machine) and (self.wave is None or machine.name in self.wave)
 
-    def spans(self, lab: Lab) -> bool:
+    def is_about_all(self, lab: Lab) -> bool:
         """Whether it is about all of the lab, and all of it is this host's."""
         return not self.limit and (self.hosts is None or {machine.host for machine in lab.machines.values()} <= set(self.hosts))
 
