@@ -9,12 +9,12 @@ What a hypervisor says of its machines is data and no more: what goes into a con
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..module_utils._errors import SpecError
+from ..module_utils._spec.subnet import parse_address
 
 if TYPE_CHECKING:
     from ._hypervisors import Hypervisors
@@ -178,7 +178,7 @@ def _is_port(number: Any) -> bool:
 def _address(word: Any) -> Any:
     """Without a zone: Python takes any text for one, and it would become part of a command."""
     try:
-        address = ipaddress.ip_address(word) if isinstance(word, str) and "%" not in word else None
+        address = parse_address(word) if isinstance(word, str) else None
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address

@@ -90,14 +90,17 @@ def test_hosts_decide_addresses_together(home, name, hypervisors):
     card = {"nics": [{"name": "lan", "network": "lan"}]}
     early = {"lab": name, "networks": {"lan": {"driver": "mcast", "subnet": "10.40.0.0/28"}}, "vms": {"web": {"host": "hv1", "count": 4, **card}}}
     late = {**early, "vms": {**early["vms"], "ci": {"host": "hv2", "count": 8, **card}}}
-    first, plan, second, again = home.play(
+    first, plan, second, again, foreseen = home.play(
         lab(early, state="present"),
         lab(late, state="present", check=True),
         lab(json.dumps(late), state="present"),  # as a variable of the command line is
         lab(late, state="present"),
+        lab(late, state="present", check=True),
         **hypervisors,
     )
-    assert not first["failed"] and not second["failed"] and not again["changed"], second
+    assert not first["failed"] and not second["failed"], second
+    for quiet in (again, foreseen):
+        assert not quiet["failed"] and not quiet["changed"] and quiet["diff"] == [] and quiet["summary"] == "12 unchanged", quiet
     addresses = [vm["addresses"] for vm in second["vms"].values()]
     assert [vm["addresses"] for vm in plan["vms"].values()] == addresses and len({address for (address,) in addresses}) == 12
     assert all(second["vms"][machine]["addresses"] == vm["addresses"] for machine, vm in first["vms"].items())
