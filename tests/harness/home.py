@@ -119,7 +119,8 @@ class Home:
     def end(process, seconds=150):
         output, errors = process.communicate(timeout=seconds * look.PATIENCE)
         results = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-        assert process.returncode == 0 and results, output + errors
+        failed = [result.get("msg", result) for result in results if result["failed"]]
+        assert process.returncode == 0 and results, f"{failed or output}\n{errors}"
         return results if len(results) > 1 else results[0]
 
     def started(self, name, supervisor="auto", **raw):
