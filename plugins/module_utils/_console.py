@@ -34,7 +34,10 @@ _LOOK_SECONDS, _LAST_LOOK_SECONDS = 10.0, 2.0
 _END_SECONDS = 3.0
 # A console that has been still for so long may wait for somebody to press Enter.
 _SILENT_SECONDS = 5.0
-_LOGIN, _PASSWORD, _REFUSED = r"login: ?\Z", r"[Pp]assword: ?\Z", r"[Ll]ogin incorrect|[Aa]uthentication failure|[Ll]ogin timed out"
+# The kernel's own lines come whenever they come, so behind a question too.
+_KERNEL = r"(?:\[ *\d+\.\d+\] .*\n?)*"
+_LOGIN, _PASSWORD = rf"login: ?{_KERNEL}\Z", rf"[Pp]assword: ?{_KERNEL}\Z"
+_REFUSED = r"[Ll]ogin incorrect|[Aa]uthentication failure|[Ll]ogin timed out"
 _NOBODY = "disconnected:"
 
 

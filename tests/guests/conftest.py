@@ -7,3 +7,8 @@ from __future__ import annotations
 from ansible_collections.maqet.qemu.tests.harness.fixtures import boot, home, supervisor
 
 __all__ = ["boot", "home", "supervisor"]
+
+
+def pytest_collection_modifyitems(items):
+    """The longest one first, while others are still to be had beside it."""
+    items.sort(key=lambda item: item.path.name != "test_first_boot.py")

@@ -47,9 +47,11 @@ def test_a_seat_at_the_console(home, boot):
 
 
 def what_it_does(home, name):
+    getty = "printf 'its login: '; read user; printf 'Password: '; echo '<0>A word of the kernel' >/dev/kmsg; read password; echo $user is in"
     lines = f"for i in $(seq {LINES}); do echo line $i of many that are written; done"
-    ran, typed, installer, failed, late = home.play(
+    ran, entered, typed, installer, failed, late = home.play(
         console(name, {"run": lines, "timeout": 90}, {"run": "printf 'a  b'"}, {"run": f"echo {SECRET}-1", "no_log": True}),
+        console(name, {"run": f"getty() {{ {getty}; }}"}, {"send": "getty"}, {"expect": "getty$"}, {"login": {"user": "ann", "password": SECRET}}),
         console(name, {"send": "wc -c"}, {"send": "x" * 4000}, {"send": "\x04", "enter": False}, {"expect": r"^\s*(\d+)$"}, {"run": "true"}),
         console(
             name,
@@ -62,12 +64,14 @@ def what_it_does(home, name):
     many, plain, hidden = seen(ran)
     assert many["output"] == "".join(f"line {number} of many that are written\n" for number in range(1, LINES + 1)) and many["rc"] == 0
     assert plain["output"] == "a  b" and hidden.keys() == {"step", "seconds", "rc"}
+    spoken = seen(entered)[3]["seen"]
+    assert spoken.index("Password: ") < spoken.index("A word of the kernel") < spoken.index("ann is in")
     assert seen(typed)[3]["groups"] == ["4001"]
     assert seen(installer)[1]["answered"] == [r"more\? \Z"] * 3
     assert failed["failed"] and failed["rc"] == 1 and "exit code 1" in failed["msg"] and "/nowhere" in failed["msg"]
     assert [step["output"] for step in failed["steps"]] == ["before\n"] and any("ls: /nowhere" in line for line in failed["serial"])
     assert late["failed"] and "steps[1] (expect '^never')" in late["msg"] and len(late["serial"]) == 40 and len(late["steps"]) == 1
-    assert SECRET not in json.dumps([ran, late]), "of this task or of one before"
+    assert SECRET not in json.dumps([ran, entered, late]), "of this task or of one before"
 
 
 def who_comes_second(home, name):
