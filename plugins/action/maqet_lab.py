@@ -28,7 +28,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        pipeline(self._connection)
+        pipeline(self._connection, self._task)
         if arguments.get("hosts") is not None:  # one host of several
             return self._here(arguments, task_vars)
         begin()

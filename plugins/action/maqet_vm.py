@@ -16,7 +16,7 @@ from ansible_collections.maqet.qemu.plugins.plugin_utils._pipelined import pipel
 
 class ActionModule(NormalAction):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        pipeline(self._connection)
+        pipeline(self._connection, self._task)
         with packed(self._task.action):
             result: dict[str, Any] = super().run(tmp, task_vars)
         return result

@@ -78,3 +78,16 @@ def test_a_module_is_pipelined(home, said, copied):
         place = home.root / f"remote-{number}"
         assert not home.play({**one, "vars": said}, ANSIBLE_REMOTE_TEMP=str(place))["failed"]
         assert place.exists() == copied
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"), [({}, "PYTHONUNBUFFERED=''"), ({"PYTHONUNBUFFERED": "1"}, "PYTHONUNBUFFERED=1")], ids=["nothing said", "the user's word"]
+)
+def test_a_pipelined_module_is_read_at_once(home, own, expected):
+    """Also where the controller's environment says that Python shall not buffer."""
+    for one in OTHERS:
+        process = home.begin({**one, "environment": {"WORD": "kept", **own}}, PYTHONUNBUFFERED="1", ANSIBLE_VERBOSITY="3")
+        shown, errors = process.communicate(timeout=150)
+        assert process.returncode == 0, shown + errors
+        (start,) = (line for line in shown.replace("'\"'\"'", "'").splitlines() if "EXEC /bin/sh -c '" in line)
+        assert f"'{expected} WORD=kept " in start

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.playbook.play_context import PlayContext
+from ansible.playbook.task import Task
 from ansible.plugins.loader import become_loader, connection_loader
 from ansible_collections.maqet.qemu.plugins.plugin_utils._pipelined import pipeline
 
@@ -22,5 +23,5 @@ def test_where_nobody_said_so(kind, variables, become, expected):
     connection.set_options(var_options=variables)
     if become:
         connection.set_become_plugin(become_loader.get(become))
-    pipeline(connection)
+    pipeline(connection, Task())
     assert connection.get_option("pipelining") == expected
